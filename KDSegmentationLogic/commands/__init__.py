@@ -1,0 +1,1 @@
+"""The kdseg command line, one file a command."""

@@ -1,0 +1,1 @@
+"""The one path from images to labels: preprocess, windows, engine, restore on the input's own grid."""

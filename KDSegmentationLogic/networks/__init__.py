@@ -1,0 +1,1 @@
+"""Pure constructors of every architecture, by name and keyword arguments. Knows torch."""
