@@ -1,0 +1,245 @@
+"""What a model bundle says about itself: everything that the engine and the GUI need.
+
+Standard library only. ``Description`` is the block ``kdsegmentation`` of a bundle's
+``configs/metadata.json``. Arrays are [z, y, x] in the network's orientation; spacings,
+extents and spacing ranges are millimetres in (x, y, z) order, as SimpleITK gives them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import permutations
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+FORMAT_VERSION = 1
+
+View = Literal["axial", "coronal", "sagittal"]
+
+
+def _require(condition: bool, problem: str) -> None:
+    if not condition:
+        raise ValueError(problem)
+
+
+@dataclass(frozen=True)
+class Code:
+    """One coded concept, e.g. ``Code("SCT", "5366008", "Hippocampus")``."""
+
+    scheme: str
+    value: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Terminology:
+    """What a structure is, in codes of the master list that Slicer ships."""
+
+    category: Code
+    type: Code
+    modifier: Code | None = None
+
+
+@dataclass(frozen=True)
+class Label:
+    """One structure: its value in label maps, its name and colour (0..255 each)."""
+
+    value: int
+    name: str
+    color: tuple[int, int, int]
+    terminology: Terminology | None = None
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.value <= 65535, "a label's value must be 1 to 65535 (0 is background)")
+        _require(bool(self.name.strip()), "a label needs a name")
+        _require(all(0 <= c <= 255 for c in self.color), "a colour has three values of 0 to 255")
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """How a channel's intensities become the network's input.
+
+    ``zscore``: minus mean, divided by standard deviation of this image (``nonzero``: of its
+    non-zero voxels, zero stays zero). ``fixed``: clipped to ``clip``, then minus ``mean``,
+    divided by ``std``, all from the training data (CT). ``none``: as it is.
+    """
+
+    method: Literal["zscore", "fixed", "none"]
+    nonzero: bool = False
+    clip: tuple[float, float] | None = None
+    mean: float | None = None
+    std: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.method == "fixed":
+            _require(self.mean is not None and self.std is not None, "fixed needs mean and std")
+            _require(bool(self.std and self.std > 0), "std must be above zero")
+        if self.clip:
+            _require(self.clip[0] < self.clip[1], "clip needs a lower and a higher value")
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One input image that the model needs."""
+
+    name: str
+    modality: str
+    normalisation: Normalisation
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The grid that the network sees.
+
+    ``spacing``: mm (x, y, z); none: the image's own. ``orientation``: where the axes
+    x, y, z point, in ITK's letters (LPS is the identity direction of ITK and DICOM);
+    ignored for 2-D images.
+    """
+
+    dimensions: Literal[2, 3]
+    spacing: tuple[float, float, float] | None = None
+    orientation: str = "LPS"
+
+    def __post_init__(self) -> None:
+        _require(self.orientation in _ORIENTATIONS, f"no orientation is called {self.orientation}")
+        _require(self.spacing is None or min(self.spacing) > 0, "a spacing must be above zero")
+
+
+_ORIENTATIONS = {
+    "".join(choice)
+    for axes in permutations(("LR", "AP", "IS"))
+    for choice in ((a, b, c) for a in axes[0] for b in axes[1] for c in axes[2])
+}
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network: how to build it, where its weights are, how it is run.
+
+    ``patch``: voxels (z, y, x), for a 2-D network (y, x) of a slice; the size it was
+    trained with and the window used where the whole image does not fit. ``whole``: it may
+    see the whole image at once (batch normalisation: yes; instance normalisation sees other
+    statistics than in training: no). ``views``: the slicings whose probabilities a 2-D
+    network averages over a volume. ``temperature`` divides the logits.
+    """
+
+    architecture: str
+    arguments: dict[str, Any]
+    weights: str
+    sha256: str
+    patch: tuple[int, ...]
+    whole: bool = True
+    overlap: float = 0.5
+    views: tuple[View, ...] = ()
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require(len(self.patch) in (2, 3), "a patch has 2 or 3 sizes")
+        _require(min(self.patch) >= 1, "a patch's sizes must be 1 or more")
+        _require(0 <= self.overlap < 1, "the overlap must be at least 0 and below 1")
+        _require(self.temperature > 0, "the temperature must be above zero")
+        _require(len(self.patch) == 2 or not self.views, "only a 2-D network has views")
+        _require(len(self.patch) == 3 or bool(self.views), "a 2-D network needs its views")
+        _require(len(set(self.views)) == len(self.views), "a view stands twice")
+        _require(
+            len(self.sha256) == 64 and set(self.sha256) <= set("0123456789abcdef"),
+            "sha256 must be 64 hexadecimal digits",
+        )
+        path = PurePosixPath(self.weights)
+        _require(
+            not path.is_absolute()
+            and ".." not in path.parts
+            and "\\" not in self.weights
+            and ":" not in self.weights,
+            f"the weights' path {self.weights!r} leaves the bundle",
+        )
+        _require(path.suffix == ".safetensors", "weights must be a .safetensors file")
+
+    @property
+    def dimensions(self) -> int:
+        return len(self.patch)
+
+
+@dataclass(frozen=True)
+class FieldOfView:
+    """What part of a body the network was trained on.
+
+    ``whole``: any image. ``crop``: a box of ``extent_mm`` (x, y, z) round a structure; such a
+    model is run round a point or inside a region, or on an image that is itself about such
+    a crop.
+    """
+
+    kind: Literal["whole", "crop"]
+    extent_mm: tuple[float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind == "crop":
+            _require(self.extent_mm is not None, "a crop needs its extent_mm")
+        _require(self.extent_mm is None or min(self.extent_mm) > 0, "an extent must be above zero")
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """The input that the training data cover; outside of it the user is warned."""
+
+    description: str
+    spacing_range_mm: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured, on what. ``dice`` and ``hd95_mm`` are means per structure."""
+
+    data: str
+    cases: int
+    dice: dict[str, float]
+    hd95_mm: dict[str, float] = field(default_factory=dict)
+    seconds_per_case: float | None = None
+    peak_memory_gib: float | None = None
+    hardware: str | None = None
+
+
+@dataclass(frozen=True)
+class Description:
+    """The whole block. ``relative`` names the ensemble of a student and vice versa."""
+
+    format_version: int
+    kind: Literal["student", "network", "ensemble"]
+    title: str
+    summary: str
+    channels: tuple[Channel, ...]
+    grid: Grid
+    members: tuple[Member, ...]
+    labels: tuple[Label, ...]
+    field_of_view: FieldOfView
+    expects: Expectation
+    licence: str
+    citation: str
+    training_data: str
+    relative: str | None = None
+    measured: tuple[Measurement, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require(bool(self.channels), "a model needs at least one channel")
+        _require(bool(self.labels), "a model needs at least one label")
+        _require(bool(self.members), "a model needs at least one member")
+        _require(
+            (self.kind == "ensemble") == (len(self.members) > 1),
+            "an ensemble has several members, a student or network one",
+        )
+        for values in (
+            [c.name for c in self.channels],
+            [label.value for label in self.labels],
+            [label.name for label in self.labels],
+            [m.weights for m in self.members],
+        ):
+            _require(len(set(values)) == len(values), f"{values} holds something twice")
+        _require(
+            self.grid.dimensions == 3 or all(m.dimensions == 2 for m in self.members),
+            "a 3-D network cannot work on a 2-D grid",
+        )
+
+    @property
+    def classes(self) -> int:
+        """Channels of the networks' output: background and every label, in their order."""
+        return len(self.labels) + 1
