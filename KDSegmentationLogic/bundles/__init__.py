@@ -1,1 +1,4 @@
-"""Model bundles: described, written, verified, listed, imported. Listing needs the standard library only."""
+"""Model bundles: described, written, verified, listed and imported.
+
+Listing, showing and checking them needs the standard library only.
+"""

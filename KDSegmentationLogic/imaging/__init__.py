@@ -1,1 +1,4 @@
-"""Reads images with their geometry checked, orients, resamples and writes them. Knows SimpleITK and numpy."""
+"""Reads images with their geometry checked, orients, resamples and writes them.
+
+Knows SimpleITK and numpy.
+"""

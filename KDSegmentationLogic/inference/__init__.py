@@ -1,1 +1,4 @@
-"""The one path from images to labels: preprocess, windows, engine, restore on the input's own grid."""
+"""The one path from images to labels on the input's own grid.
+
+Preprocess, windows, engine, restore.
+"""

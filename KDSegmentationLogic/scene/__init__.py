@@ -1,1 +1,4 @@
-"""The Slicer scene without Qt: volume nodes in, segmentation nodes, tables and views out. Knows slicer (MRML)."""
+"""The Slicer scene without Qt: volume nodes in, segmentation nodes, tables, views out.
+
+Knows slicer (MRML).
+"""
