@@ -87,10 +87,11 @@ def _decode_hint(hint: Any, value: Any, where: str) -> Any:
         (inner,) = (a for a in arguments if a is not type(None))
         return _decode_hint(inner, value, where)
     if origin is typing.Literal:
-        if value not in arguments or isinstance(value, bool):
-            known = ", ".join(map(str, arguments))
-            raise DecodingError(where, f"expected one of {known}, found {_shown(value)}")
-        return value
+        for known in arguments:
+            if type(value) is type(known) and value == known:
+                return known
+        listed = ", ".join(map(str, arguments))
+        raise DecodingError(where, f"expected one of {listed}, found {_shown(value)}")
     if origin is tuple:
         return _decode_tuple(arguments, value, where)
     if origin is dict:
@@ -130,9 +131,13 @@ def _whole_number(value: Any, where: str) -> int:
 def _number(value: Any, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise DecodingError(where, f"expected a number, found {_shown(value)}")
-    if not math.isfinite(value):
-        raise DecodingError(where, f"expected a finite number, found {value}")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise DecodingError(where, "expected a finite number")
+    return number
 
 
 def _flag(value: Any, where: str) -> bool:

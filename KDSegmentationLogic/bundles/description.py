@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import permutations
-from pathlib import PurePosixPath
 from typing import Any, Literal
 
+from KDSegmentationLogic.bundles.paths import path_problem
+
 FORMAT_VERSION = 1
+
+NO_SUM = "0" * 64
+"""The ``sha256`` of a file that is not written yet; saving puts the true one in."""
 
 View = Literal["axial", "coronal", "sagittal"]
 
@@ -20,6 +24,16 @@ View = Literal["axial", "coronal", "sagittal"]
 def _require(condition: bool, problem: str) -> None:
     if not condition:
         raise ValueError(problem)
+
+
+def _require_file(path: str, suffix: str, sha256: str) -> None:
+    problem = path_problem(path)
+    _require(problem is None, f"the path {path!r} {problem}")
+    _require(path.endswith(suffix), f"the path {path!r} does not end in {suffix}")
+    _require(
+        len(sha256) == 64 and set(sha256) <= set("0123456789abcdef"),
+        "sha256 must be 64 hexadecimal digits",
+    )
 
 
 @dataclass(frozen=True)
@@ -113,6 +127,14 @@ _ORIENTATIONS = {
 
 
 @dataclass(frozen=True)
+class StoredFile:
+    """A file of the bundle: its path inside the folder, with ``/``, and its checksum."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Member:
     """One network: how to build it, where its weights are, how it is run.
 
@@ -132,6 +154,7 @@ class Member:
     overlap: float = 0.5
     views: tuple[View, ...] = ()
     temperature: float = 1.0
+    onnx: StoredFile | None = None
 
     def __post_init__(self) -> None:
         _require(len(self.patch) in (2, 3), "a patch has 2 or 3 sizes")
@@ -141,19 +164,9 @@ class Member:
         _require(len(self.patch) == 2 or not self.views, "only a 2-D network has views")
         _require(len(self.patch) == 3 or bool(self.views), "a 2-D network needs its views")
         _require(len(set(self.views)) == len(self.views), "a view stands twice")
-        _require(
-            len(self.sha256) == 64 and set(self.sha256) <= set("0123456789abcdef"),
-            "sha256 must be 64 hexadecimal digits",
-        )
-        path = PurePosixPath(self.weights)
-        _require(
-            not path.is_absolute()
-            and ".." not in path.parts
-            and "\\" not in self.weights
-            and ":" not in self.weights,
-            f"the weights' path {self.weights!r} leaves the bundle",
-        )
-        _require(path.suffix == ".safetensors", "weights must be a .safetensors file")
+        _require_file(self.weights, ".safetensors", self.sha256)
+        if self.onnx:
+            _require_file(self.onnx.path, ".onnx", self.onnx.sha256)
 
     @property
     def dimensions(self) -> int:
@@ -231,7 +244,8 @@ class Description:
             [c.name for c in self.channels],
             [label.value for label in self.labels],
             [label.name for label in self.labels],
-            [m.weights for m in self.members],
+            [m.weights.casefold() for m in self.members],
+            [m.onnx.path.casefold() for m in self.members if m.onnx],
         ):
             _require(len(set(values)) == len(values), f"{values} holds something twice")
         _require(

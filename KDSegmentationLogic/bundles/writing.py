@@ -1,0 +1,138 @@
+"""Writing bundles: from a description and its networks to a folder that loads again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace as changed
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from KDSegmentationLogic.bundles.bundle import (
+    LICENCE,
+    METADATA,
+    README,
+    WORKFLOW,
+    Bundle,
+    load_bundle,
+)
+from KDSegmentationLogic.bundles.description import Description, Member
+from KDSegmentationLogic.bundles.jsonfile import format_json
+from KDSegmentationLogic.bundles.landing import landing, refuse_existing
+from KDSegmentationLogic.bundles.monai import Release, metadata_of, workflow_of
+from KDSegmentationLogic.bundles.paths import path_problem
+from KDSegmentationLogic.errors import BundleError
+from KDSegmentationLogic.files import sha256_of, write_text
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def save_bundle(
+    folder: str | os.PathLike[str],
+    description: Description,
+    networks: Sequence[nn.Module],
+    *,
+    half: bool = False,
+    licence_text: str = "",
+    readme: str = "",
+    release: Release | None = None,
+    replace: bool = False,
+) -> Bundle:
+    """Write ``networks`` (in the order of ``description.members``) as the bundle ``folder``.
+
+    The folder appears complete, or not at all.
+
+    Parameters
+    ----------
+    description : its members' ``sha256`` may be ``NO_SUM``; the true ones are put in.
+    half : weights in float16, half the size; they are read back as float32. Counters stay whole.
+    licence_text, readme : made from the description where empty.
+    replace : an existing bundle of that name makes place once the new one is complete.
+
+    Raises
+    ------
+    BundleError : the folder exists, its name cannot be used everywhere, or weights are not
+        finite.
+    """
+    target = Path(folder).absolute()
+    problem = path_problem(target.name)
+    if problem:
+        raise BundleError(f"The bundle's name {target.name!r} {problem}.", "Choose another name.")
+    refuse_existing(target, replace)
+    if len(networks) != len(description.members):
+        raise ValueError(f"{len(networks)} networks for {len(description.members)} members")
+    release = release or Release()
+    try:
+        with landing(target) as content:
+            members = tuple(
+                changed(member, sha256=_write_weights(content, member, network, half))
+                for member, network in zip(description.members, networks, strict=True)
+            )
+            description = changed(description, members=members)
+            metadata = metadata_of(target.name, description, release)
+            write_text(content / METADATA, format_json(metadata))
+            write_text(content / WORKFLOW, format_json(workflow_of(description)))
+            write_text(content / README, readme or _readme(target.name, description))
+            write_text(content / LICENCE, licence_text or description.licence + "\n")
+            load_bundle(content)
+    except OSError as error:
+        raise BundleError(
+            f"The bundle {target} cannot be written ({error}).",
+            "Check the folder's permissions and the space left.",
+        ) from error
+    return load_bundle(target, verify=False)
+
+
+def _write_weights(content: Path, member: Member, network: nn.Module, half: bool) -> str:
+    """Write one network's weights; their SHA-256."""
+    from safetensors.torch import save_file
+
+    path = content / member.weights
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        name: _stored(tensor, half, f"{member.weights}: {name}")
+        for name, tensor in network.state_dict().items()
+    }
+    save_file(tensors, path, metadata={"format": "pt"})
+    return sha256_of(path)
+
+
+def _stored(tensor: Tensor, half: bool, name: str) -> Tensor:
+    import torch
+
+    tensor = tensor.detach().cpu()
+    if tensor.is_floating_point():
+        tensor = tensor.to(torch.float16 if half else torch.float32)
+        if not torch.isfinite(tensor).all():
+            raise BundleError(
+                f"The weights {name} are not finite{' in float16' if half else ''}.",
+                "Train again, or save them in float32.",
+            )
+    # A copy: safetensors refuses tensors that share memory, and wants them contiguous.
+    return tensor.clone(memory_format=torch.contiguous_format)
+
+
+def _readme(name: str, description: Description) -> str:
+    lines = [f"# {description.title}", "", description.summary, ""]
+    lines += [f"Kind: {description.kind}. Licence: {description.licence}.", ""]
+    lines += ["## Input", "", description.expects.description, ""]
+    lines += [f"- {channel.name} ({channel.modality})" for channel in description.channels]
+    lines += ["", "## Labels", ""]
+    lines += [f"- {label.value}: {label.name}" for label in description.labels]
+    lines += ["", "## Training data", "", description.training_data, ""]
+    for found in description.measured:
+        lines += [f"## Measured on {found.data} ({found.cases} cases)", ""]
+        lines += [f"- {name}: mean Dice {dice:.3f}" for name, dice in found.dice.items()] + [""]
+    lines += ["## Use", "", "```", f"kdseg segment IMAGE -m {name} -o LABELS", "```", ""]
+    lines += ["MONAI's own runner, from this folder, with KDSegmentation installed:", "", "```"]
+    lines += [
+        "python -m monai.bundle run --config_file configs/inference.json"
+        " --input_file IMAGE --output_file LABELS",
+        "```",
+        "",
+        "## Citation",
+        "",
+        description.citation,
+    ]
+    return "\n".join(lines) + "\n"
