@@ -26,7 +26,7 @@ class SegmentationNetwork(nn.Module):
         distillation reads (through a forward hook).
     """
 
-    classifier: nn.Module
+    classifier: nn.Conv2d | nn.Conv3d
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The dilated 2-D network of Noothout et al. (J. Med. Imaging 2022, ensemble distillation)."""
+"""The dilated 2-D network of Noothout et al. (J. Med. Imaging 9(5):052407, 2022)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from .base import SegmentationNetwork
+from KDSegmentationLogic.networks.base import SegmentationNetwork
 
 
 class DilatedNetwork2D(SegmentationNetwork):

@@ -9,12 +9,12 @@ from typing import Any, get_args, get_origin, get_type_hints
 import torch
 from torch import nn
 
-from ..errors import BundleError
-from .base import SegmentationNetwork
-from .dilated import DilatedNetwork2D
-from .resnet import ResNet3D
-from .student import StudentUNet
-from .unet import UNet3D
+from KDSegmentationLogic.errors import BundleError
+from KDSegmentationLogic.networks.base import SegmentationNetwork
+from KDSegmentationLogic.networks.dilated import DilatedNetwork2D
+from KDSegmentationLogic.networks.resnet import ResNet3D
+from KDSegmentationLogic.networks.student import StudentUNet
+from KDSegmentationLogic.networks.unet import UNet3D
 
 ARCHITECTURES: dict[str, type[SegmentationNetwork]] = {
     "dilated2d": DilatedNetwork2D,

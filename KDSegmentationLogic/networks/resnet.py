@@ -1,11 +1,11 @@
-"""The 3-D residual network of Noothout et al. (J. Med. Imaging 2022, ensemble distillation)."""
+"""The 3-D residual network of Noothout et al. (J. Med. Imaging 9(5):052407, 2022)."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-from .base import SegmentationNetwork
+from KDSegmentationLogic.networks.base import SegmentationNetwork
 
 
 class ResidualBlock(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from .base import SegmentationNetwork, check_widths
+from KDSegmentationLogic.networks.base import SegmentationNetwork, check_widths
 
 
 class StudentUNet(SegmentationNetwork):
@@ -22,6 +22,14 @@ class StudentUNet(SegmentationNetwork):
     convs_per_level : 3x3(x3) convolutions a level on the way down and on the way up; on the way
         down the first one is the stem or the stride-2 convolution that enters the level.
     stem_stride : 1 or 2, or one of them per axis ([z,] y, x) for anisotropic voxels.
+
+    Notes
+    -----
+    Skips are added, not concatenated: a quarter less work. One 128³ patch with the default
+    widths took 0.26 s against 0.34 s in OpenVINO on two cores (best of seven). Strided
+    convolutions took the same time as max-pooling and transposed convolutions the same as
+    interpolation; both are learned and keep the graph to convolutions and additions. Widths
+    that are not multiples of 8 compute at a lower rate.
     """
 
     def __init__(

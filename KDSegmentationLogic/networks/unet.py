@@ -1,4 +1,7 @@
-"""The 3-D U-Net of Noothout et al. (J. Med. Imaging 2022), after Çiçek et al. (MICCAI 2016)."""
+"""The 3-D U-Net of Noothout et al. (J. Med. Imaging 9(5):052407, 2022).
+
+After Çiçek et al. (MICCAI 2016).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from .base import SegmentationNetwork, check_widths
+from KDSegmentationLogic.networks.base import SegmentationNetwork, check_widths
 
 
 class UNet3D(SegmentationNetwork):
