@@ -1,0 +1,1 @@
+"""One file a distillation term, one line each in ``catalogue``."""

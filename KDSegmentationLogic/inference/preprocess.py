@@ -1,0 +1,137 @@
+"""From images to the network's input. Training, command line and Slicer all come through here.
+
+Axes are only permuted and flipped to the network's orientation and rescaled to its spacing,
+never rotated: so the way back (``restore``) is separable, and oblique images keep their own
+directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+
+from KDSegmentationLogic.bundles.description import Channel, Grid, Normalisation
+from KDSegmentationLogic.errors import ImageError
+from KDSegmentationLogic.imaging.geometry import same_grid, to_orientation
+from KDSegmentationLogic.imaging.resampling import resample_spacing
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The network's input and what is needed to come back from it.
+
+    array : float32 [c, z, y, x], network orientation and spacing; a 2-D image has z = 1.
+    spacing : mm (x, y, z) of ``array``.
+    oriented : the source (or its crop) in network orientation before resampling; only its
+        geometry is used.
+    """
+
+    array: np.ndarray
+    spacing: tuple[float, float, float]
+    oriented: sitk.Image
+
+    @property
+    def oriented_shape(self) -> tuple[int, int, int]:
+        """(z, y, x) of the source in network orientation."""
+        x, y, *z = self.oriented.GetSize()
+        return (z[0] if z else 1, y, x)
+
+    @property
+    def oriented_spacing(self) -> tuple[float, float, float]:
+        """mm (x, y, z) of the source in network orientation; z of a 2-D image is 1."""
+        x, y, *z = self.oriented.GetSpacing()
+        return (x, y, z[0] if z else 1.0)
+
+
+def preprocess(images: Sequence[sitk.Image], channels: Sequence[Channel], grid: Grid) -> Prepared:
+    """Orient, resample (linear) and normalise one case.
+
+    Parameters
+    ----------
+    images : one scalar image a channel, in the order of ``channels``, all on one grid.
+
+    Raises
+    ------
+    ImageError : wrong number of images, different grids, or 3-D where the model is 2-D.
+    """
+    _check_inputs(images, channels, grid)
+    arrays = []
+    for image, channel in zip(images, channels, strict=True):
+        resampled = _to_network_grid(image, grid, "linear")
+        array = _as_volume(sitk.GetArrayViewFromImage(resampled)).astype(np.float32)
+        arrays.append(normalise(array, channel.normalisation))
+    oriented = to_orientation(images[0], grid.orientation)
+    spacing = grid.spacing or _spacing_xyz(oriented)
+    return Prepared(np.stack(arrays), spacing, oriented)
+
+
+def preprocess_labels(labels: sitk.Image, grid: Grid) -> np.ndarray:
+    """Labels on the network's grid: [z, y, x], by nearest neighbour (training only)."""
+    return _as_volume(sitk.GetArrayFromImage(_to_network_grid(labels, grid, "nearest")))
+
+
+def normalise(array: np.ndarray, how: Normalisation) -> np.ndarray:
+    """Normalise one channel, float32 [z, y, x], in place where possible.
+
+    A constant image has no spread: it becomes zero.
+    """
+    if how.clip:
+        np.clip(array, *how.clip, out=array)
+    if how.method == "none":
+        return array
+    if how.method == "fixed":
+        assert how.mean is not None
+        assert how.std is not None
+        array -= how.mean
+        array /= how.std
+        return array
+    inside = array != 0 if how.nonzero else np.ones(array.shape, bool)
+    values = array[inside] if how.nonzero else array
+    if values.size == 0:
+        return array
+    # double precision: a float32 sum over 1e8 voxels loses the mean's third digit
+    mean, std = values.mean(dtype=np.float64), values.std(dtype=np.float64)
+    array -= np.float32(mean)
+    array /= np.float32(std) if std > 1e-8 * max(abs(mean), 1e-30) else np.float32(1)
+    if how.nonzero:
+        array[~inside] = 0
+    return array
+
+
+def _check_inputs(images: Sequence[sitk.Image], channels: Sequence[Channel], grid: Grid) -> None:
+    if len(images) != len(channels):
+        names = ", ".join(c.name for c in channels)
+        raise ImageError(
+            f"The model needs {len(channels)} image(s) ({names}), {len(images)} given.",
+            "Give one image a channel, in that order.",
+        )
+    if any(not same_grid(images[0], image) for image in images[1:]):
+        raise ImageError(
+            "The images of one case lie on different grids.",
+            "Resample them onto the grid of the first, or let read_channels do it.",
+        )
+    if images[0].GetDimension() != grid.dimensions:
+        raise ImageError(
+            f"The model works on {grid.dimensions}-D images, "
+            f"this image is {images[0].GetDimension()}-D.",
+            "Choose another model, or another image.",
+        )
+
+
+def _to_network_grid(image: sitk.Image, grid: Grid, interpolation: str) -> sitk.Image:
+    oriented = to_orientation(image, grid.orientation)
+    if grid.spacing is None:
+        return oriented
+    return resample_spacing(oriented, grid.spacing[: image.GetDimension()], interpolation)
+
+
+def _as_volume(array: np.ndarray) -> np.ndarray:
+    return array if array.ndim == 3 else array[np.newaxis]
+
+
+def _spacing_xyz(image: sitk.Image) -> tuple[float, float, float]:
+    x, y, *z = image.GetSpacing()
+    return (x, y, z[0] if z else 1.0)

@@ -1,0 +1,224 @@
+"""One trainer for teachers, students and baselines.
+
+What differs between them is data only: the objective's weights and whether the cases carry
+soft targets. Every random draw depends on (seed, step) alone, so a killed training resumes
+to the same weights, on a CPU with the same number of threads bit for bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from KDSegmentationLogic.bundles.description import Member
+from KDSegmentationLogic.errors import TrainingError
+from KDSegmentationLogic.networks.registry import build_network
+from KDSegmentationLogic.progress import Monitor
+from KDSegmentationLogic.training.augmentation import Augmentation, augment
+from KDSegmentationLogic.training.cases import TrainingCase
+from KDSegmentationLogic.training.checkpoint import (
+    load_state,
+    optimiser_tensors,
+    restore_optimiser,
+    save_state,
+)
+from KDSegmentationLogic.training.losses import Objective
+from KDSegmentationLogic.training.sampling import PatchSampler
+from KDSegmentationLogic.training.validation import mean_dice
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast. ``losses``: weights by name (``Objective``).
+
+    The learning rate rises linearly over ``warmup`` steps and falls along a cosine to zero.
+    ``averaging``: decay of the running mean of the weights that is validated and kept.
+    """
+
+    steps: int
+    losses: dict[str, float]
+    batch: int = 8
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-4
+    warmup: int = 50
+    averaging: float = 0.99
+    clip_norm: float = 5.0
+    foreground: float = 0.67
+    validate_every: int = 100
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def rate(self, step: int) -> float:
+        """Learning rate of step 0, 1, ..."""
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / self.warmup
+        done = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The outcome: averaged weights of the best validation, and how it went.
+
+    history : one entry a validation: step, loss of each term (mean since the last), Dice.
+    """
+
+    network: nn.Module
+    best_dice: float
+    best_step: int
+    seconds: float
+    history: tuple[dict[str, float], ...]
+
+
+class Trainer:
+    """Trains one network.
+
+    Parameters
+    ----------
+    member : architecture, arguments, patch and views (its checksum is not used).
+    checkpoint : file to continue from and to write to at every validation.
+
+    Raises
+    ------
+    TrainingError : the objective needs soft targets that a case lacks; a loss is not finite.
+    """
+
+    def __init__(
+        self,
+        member: Member,
+        schedule: Schedule,
+        training: Sequence[TrainingCase],
+        validation: Sequence[TrainingCase],
+        seed: int,
+        checkpoint: Path,
+        device: str = "cpu",
+    ) -> None:
+        self._member, self._schedule, self._seed = member, schedule, seed
+        self._validation, self._checkpoint, self._device = validation, checkpoint, device
+        self._objective = Objective(schedule.losses)
+        if self._objective.needs_teacher and any(case.soft is None for case in training):
+            raise TrainingError(
+                "The losses compare with a teacher, but some cases have no soft targets.",
+                "Compute the soft targets of all training cases first.",
+            )
+        self._sampler = PatchSampler(
+            training, member.patch, member.views, schedule.foreground, seed
+        )
+        torch.manual_seed(seed)
+        self._network = build_network(member.architecture, member.arguments).to(device)
+        self._average = copy.deepcopy(self._network).eval()
+        self._best = copy.deepcopy(self._network).eval()
+        self._optimiser = torch.optim.AdamW(
+            self._network.parameters(), lr=schedule.rate(0), weight_decay=schedule.weight_decay
+        )
+        self._step, self._seconds = 0, 0.0
+        self._best_dice, self._best_step = -1.0, 0
+        self._history: list[dict[str, float]] = []
+
+    def run(self, monitor: Monitor) -> Trained:
+        """Train to the end, from the checkpoint where there is one."""
+        if self._checkpoint.is_file():
+            self._resume()
+        since: list[dict[str, float]] = []
+        started = time.perf_counter()
+        while self._step < self._schedule.steps:
+            since.append(self._train_step())
+            self._step += 1
+            last = self._step == self._schedule.steps
+            if self._step % self._schedule.validate_every == 0 or last:
+                self._validate(since)
+                since = []
+                now = time.perf_counter()
+                self._seconds, started = self._seconds + now - started, now
+                self._save()
+            monitor.report(
+                self._step / self._schedule.steps,
+                f"step {self._step} of {self._schedule.steps}, Dice {self._best_dice:.3f}",
+            )
+        return Trained(
+            self._best, self._best_dice, self._best_step, self._seconds, tuple(self._history)
+        )
+
+    def _train_step(self) -> dict[str, float]:
+        torch.manual_seed(_mixed(self._seed, self._step))  # dropout
+        generator = torch.Generator().manual_seed(_mixed(self._seed, self._step) + 1)
+        batch = self._sampler.batch(self._step, self._schedule.batch)
+        batch = augment(batch, self._schedule.augmentation, generator).to(self._device)
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._schedule.rate(self._step)
+        self._network.train()
+        loss, parts = self._objective(self._network(batch.image), batch.labels, batch.soft)
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"The loss is not finite at step {self._step} (seed {self._seed}): {parts}.",
+                "Lower the learning rate, or look for damaged images.",
+            )
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self._network.parameters(), self._schedule.clip_norm)
+        self._optimiser.step()
+        self._update_average()
+        return parts
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # short at first, or the random start would stay in the mean for long
+        decay = min(self._schedule.averaging, (1 + self._step) / (10 + self._step))
+        current = self._network.state_dict()
+        for name, tensor in self._average.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.lerp_(current[name], 1 - decay)
+            else:
+                tensor.copy_(current[name])
+
+    def _validate(self, since: list[dict[str, float]]) -> None:
+        dice = mean_dice(self._average, self._member, self._validation)
+        losses = {name: sum(p[name] for p in since) / len(since) for name in since[0]}
+        self._history.append({"step": self._step, **losses, "dice": dice})
+        if dice > self._best_dice:
+            self._best_dice, self._best_step = dice, self._step
+            self._best.load_state_dict(self._average.state_dict())
+
+    def _save(self) -> None:
+        save_state(
+            self._checkpoint,
+            {
+                "network": self._network.state_dict(),
+                "average": self._average.state_dict(),
+                "best": self._best.state_dict(),
+                "optimiser": optimiser_tensors(self._optimiser),
+            },
+            {
+                "step": self._step,
+                "seconds": self._seconds,
+                "best_dice": self._best_dice,
+                "best_step": self._best_step,
+                "history": self._history,
+            },
+        )
+
+    def _resume(self) -> None:
+        groups, facts = load_state(self._checkpoint)
+        try:
+            self._network.load_state_dict(groups["network"])
+            self._average.load_state_dict(groups["average"])
+            self._best.load_state_dict(groups["best"])
+            restore_optimiser(self._optimiser, groups["optimiser"])
+            self._step, self._seconds = facts["step"], facts["seconds"]
+            self._best_dice, self._best_step = facts["best_dice"], facts["best_step"]
+            self._history = facts["history"]
+        except (KeyError, RuntimeError) as error:
+            raise TrainingError(
+                f"The checkpoint {self._checkpoint} is of another training ({error}).",
+                "Use another output folder, or delete the checkpoint.",
+            ) from error
+
+
+def _mixed(seed: int, step: int) -> int:
+    return seed * 1_000_003 + 2 * step
