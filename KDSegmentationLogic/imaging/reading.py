@@ -1,0 +1,273 @@
+"""Reading images: every file, series or label map that enters the program comes through here.
+
+An image is scalar, 3-D or 2-D, with checked geometry and finite values; its metadata are
+dropped (a header may carry a patient's name), save the unit of its spacing. Label maps keep
+theirs, since segment names live there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from KDSegmentationLogic.errors import ImageError
+from KDSegmentationLogic.imaging import dicom, nifti, pictures
+from KDSegmentationLogic.imaging.checks import (
+    bad_spacing,
+    check_dimension,
+    check_image,
+    check_size,
+    sheared,
+)
+from KDSegmentationLogic.imaging.dicom_file import is_dicom
+from KDSegmentationLogic.imaging.geometry import (
+    UNIT_KEY,
+    has_physical_spacing,
+    physical_extent,
+    same_grid,
+)
+from KDSegmentationLogic.imaging.resampling import resample_like
+from KDSegmentationLogic.progress import Monitor
+
+READERS = {
+    ".nii.gz": "NiftiImageIO",
+    ".nii": "NiftiImageIO",
+    ".nrrd": "NrrdImageIO",
+    ".nhdr": "NrrdImageIO",
+    ".mha": "MetaImageIO",
+    ".mhd": "MetaImageIO",
+    ".png": "PNGImageIO",
+    ".jpg": "JPEGImageIO",
+    ".jpeg": "JPEGImageIO",
+    ".bmp": "BMPImageIO",
+    ".tif": "TIFFImageIO",
+    ".tiff": "TIFFImageIO",
+}
+"""File endings that are read, and ITK's reader of each. DICOM is known by its content."""
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+
+
+def ending_of(path: Path) -> str:
+    """The ending of ``READERS`` that a file name has, lower case, or ""."""
+    name = Path(path).name.lower()
+    return next((ending for ending in READERS if name.endswith(ending)), "")
+
+
+def read_image(
+    path: Path | str, series: str | None = None, monitor: Monitor | None = None
+) -> sitk.Image:
+    """Read a scalar image from a file or a DICOM folder.
+
+    Parameters
+    ----------
+    path : NIfTI, NRRD, MetaImage, PNG, JPEG, BMP, TIFF or DICOM file, or a DICOM folder.
+    series : Series Instance UID, where a folder holds several series.
+
+    Returns
+    -------
+    The image, 3-D or (pictures, flat files) 2-D, in its own pixel type, geometry in LPS mm.
+
+    Raises
+    ------
+    ImageError : the file cannot be read, or is no image to compute with (``check_image``).
+    """
+    path = Path(path)
+    image = _read(path, series, monitor)
+    check_image(image, str(path))
+    return _without_metadata(image)
+
+
+def read_channels(paths: Sequence[Path | str], monitor: Monitor | None = None) -> list[sitk.Image]:
+    """Read the channels of one case onto the grid of the first.
+
+    A channel on another grid is resampled in physical space (linear; beyond its edges its
+    least value), and ``monitor`` is told.
+
+    Raises
+    ------
+    ImageError : as ``read_image``; or a channel that shares no place with the first one.
+    """
+    monitor = monitor or Monitor()
+    files = [Path(path) for path in paths]
+    images: list[sitk.Image] = []
+    for path in files:
+        image = read_image(path, monitor=monitor)
+        if images and not same_grid(image, images[0]):
+            _check_match(image, path, images[0], files[0])
+            monitor.notice(
+                f"{path.name} was resampled onto the grid of {files[0].name}:"
+                f" {_difference(image, images[0])}."
+            )
+            least = float(sitk.GetArrayViewFromImage(image).min())
+            image = resample_like(image, images[0], "linear", outside=least)
+        images.append(image)
+    return images
+
+
+def read_labels(path: Path | str) -> sitk.Image:
+    """Read a label map: UInt8, or UInt16 where a label exceeds 255.
+
+    A float file is taken where all its values are whole. The metadata stay.
+
+    Raises
+    ------
+    ImageError : as ``read_image``; or values that are no labels (negative, broken, > 65535).
+    """
+    path = Path(path)
+    image = _read(path, None, None)
+    if path.name.lower().endswith(".seg.nrrd") and image.GetNumberOfComponentsPerPixel() > 1:
+        raise ImageError(
+            f"{path} is a segmentation of several layers, whose segments overlap.",
+            "Export it from Slicer as a label map, in which a voxel has one label.",
+        )
+    check_image(image, str(path))
+    values = sitk.GetArrayViewFromImage(image)
+    low, high = values.min(), values.max()
+    whole = values.dtype.kind != "f" or bool((values == np.rint(values)).all())
+    if low < 0 or high > 65535 or not whole:
+        raise ImageError(
+            f"{path} is no label map: its values run from {low:g} to {high:g}"
+            f"{'' if whole else ' and are not all whole'}.",
+            "Give a file of whole label values between 0 and 65535.",
+        )
+    labels = sitk.Cast(image, sitk.sitkUInt8 if high <= 255 else sitk.sitkUInt16)
+    for key in image.GetMetaDataKeys():
+        labels.SetMetaData(key, image.GetMetaData(key))
+    return labels
+
+
+def _read(path: Path, series: str | None, monitor: Monitor | None) -> sitk.Image:
+    """Read whatever ``path`` is; geometry and pixels are not checked yet."""
+    with _quiet():
+        if path.is_dir():
+            return dicom.read_series(path, series, monitor)
+        if series is not None:
+            raise ImageError(
+                f"A series can be chosen in a folder only, and {path} is none.",
+                "Give the DICOM folder, or leave the series out.",
+            )
+        _check_readable(path)
+        ending = ending_of(path)
+        if not ending:
+            return _read_by_content(path)
+        if ending in (".nii", ".nii.gz"):
+            header = nifti.read_header(path)
+            image = _read_file(path, ending)
+            nifti.check_position(header, image, path)
+            return image
+        if ending in _PICTURES:
+            pictures.check_complete(path)
+            return pictures.as_grey(_read_file(path, ending), path)
+        return _read_file(path, ending)
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except FileNotFoundError as error:
+        raise ImageError(f"{path} does not exist.", "Check the path.") from error
+    except OSError as error:
+        raise ImageError(
+            f"{path} cannot be opened ({error.strerror}).", "Check the file and its permissions."
+        ) from error
+    if empty:
+        raise ImageError(f"{path} is empty (0 bytes).", "Copy or download the file again.")
+
+
+def _read_by_content(path: Path) -> sitk.Image:
+    if is_dicom(path):
+        return dicom.read_single(path)
+    raise ImageError(
+        f"{path} has an ending that is not read, and is no DICOM file.",
+        f"Give a DICOM folder or a file that ends in one of {' '.join(READERS)}.",
+    )
+
+
+def _read_file(path: Path, ending: str) -> sitk.Image:
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(READERS[ending])
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        size = list(reader.GetSize())
+        while len(size) > 3 and size[-1] == 1:
+            size.pop()
+        check_dimension(len(size), str(path))
+        check_size(reader.GetSize(), str(path))
+        # SimpleITK takes a size of zero in the extraction for "collapse this axis".
+        reader.SetExtractSize([*size, *[0] * (reader.GetDimension() - len(size))])
+        return reader.Execute()
+    except RuntimeError as error:
+        raise _translated(str(error), path, ending) from error
+
+
+def _translated(message: str, path: Path, ending: str) -> ImageError:
+    """ITK's exception as a sentence; what it says beyond this names its own source files."""
+    if "orthonormal" in message:
+        return sheared(str(path))
+    if "Refusing to change spacing" in message or "spacing" in message.lower():
+        return bad_spacing(str(path))
+    if "determinant" in message.lower() or "singular" in message.lower():
+        return sheared(str(path))
+    detached = ending in (".mhd", ".nhdr")
+    return ImageError(
+        f"{path} cannot be read: it is no {ending} image, or damaged or cut short"
+        f"{', or its data file is missing or too short' if detached else ''}.",
+        "Check that the file is what its ending says, and copy or download it again.",
+    )
+
+
+def _without_metadata(image: sitk.Image) -> sitk.Image:
+    for key in image.GetMetaDataKeys():
+        if key != UNIT_KEY:
+            image.EraseMetaData(key)
+    return image
+
+
+def _check_match(image: sitk.Image, path: Path, first: sitk.Image, first_path: Path) -> None:
+    """Refuse channels that cannot be laid over each other by their positions."""
+    comparable = image.GetDimension() == first.GetDimension()
+    if not (comparable and has_physical_spacing(image) and has_physical_spacing(first)):
+        raise ImageError(
+            f"{path} ({_size(image)}) and {first_path} ({_size(first)}) differ in size, and"
+            " nothing says how to lay one over the other.",
+            "Give channels of the same size.",
+        )
+    (low_a, high_a), (low_b, high_b) = physical_extent(image), physical_extent(first)
+    apart = np.maximum(low_a, low_b) >= np.minimum(high_a, high_b)
+    if apart.any():
+        raise ImageError(
+            f"{path} and {first_path} do not overlap in space.",
+            "Register the channels, or check that both belong to the same case.",
+        )
+
+
+def _difference(image: sitk.Image, first: sitk.Image) -> str:
+    if image.GetSize() != first.GetSize():
+        return f"its size is {_size(image)} instead of {_size(first)}"
+    if not np.allclose(image.GetSpacing(), first.GetSpacing(), rtol=1e-4):
+        return "its voxel spacing differs"
+    if not np.allclose(image.GetDirection(), first.GetDirection(), atol=1e-4):
+        return "its orientation differs"
+    return "its origin differs"
+
+
+def _size(image: sitk.Image) -> str:
+    return " x ".join(map(str, image.GetSize()))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """ITK's warnings off meanwhile: what matters in them is an error here."""
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
