@@ -77,7 +77,7 @@ def load_bundle(folder: str | os.PathLike[str], verify: bool = True) -> Bundle:
     BundleError : something is missing, damaged, unsafe or of an unknown format; names the
         folder and the key.
     """
-    path = Path(folder).absolute()
+    path = absolute_folder(folder)
     return check_bundle(path, path.name, str(path), verify)
 
 
@@ -97,6 +97,12 @@ def check_bundle(folder: Path, name: str, called: str, verify: bool) -> Bundle:
     except OSError as error:
         refuse(called, f"it cannot be read ({error})", "Check the folder and its permissions.")
     return Bundle(folder, name, description)
+
+
+def absolute_folder(folder: str | os.PathLike[str]) -> Path:
+    """The absolute path, links kept: a bundle is called as its user called it."""
+    path = Path(folder).expanduser()
+    return path.resolve() if ".." in path.parts else path.absolute()
 
 
 def refuse(called: str, problem: str, remedy: str = _AGAIN) -> NoReturn:

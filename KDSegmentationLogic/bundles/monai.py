@@ -69,16 +69,26 @@ def metadata_of(name: str, description: Description, release: Release) -> dict[s
     }
 
 
+def release_of(metadata: dict[str, Any]) -> Release:
+    """The release that a configs/metadata.json tells."""
+    version = str(metadata.get("version", Release.version))
+    changes = metadata.get("changelog", {}).get(version, Release.changes)
+    authors, owner = metadata.get("authors", ""), metadata.get("copyright", "")
+    return Release(version, str(changes), str(authors), str(owner))
+
+
 def workflow_of(description: Description) -> dict[str, Any]:
     """The content of configs/inference.json: ``python -m monai.bundle run`` segments a file.
 
-    It calls KDSegmentation, since preprocessing must be the one that training used.
-    ``network_def`` is the first member; an ensemble's ``run`` uses all of them.
+    ``evaluator`` calls KDSegmentation, since preprocessing must be the one that training used.
+    ``network_def`` and ``inferer`` are for MONAI's tools that run a network themselves: the
+    first member and its window; ``evaluator`` uses all members.
     """
-    members = range(len(description.members))
+    first = description.members[0]
     return {
         "bundle_root": ".",
-        "input_file": "input.nii.gz",
+        "dataset_dir": ".",
+        "input_file": "$@dataset_dir + '/input.nii.gz'",
         "output_file": "output.nii.gz",
         "device": "auto",
         "bundle": {
@@ -91,18 +101,25 @@ def workflow_of(description: Description) -> dict[str, Any]:
                 "bundle": "@bundle",
                 "member": f"$@bundle.description.members[{index}]",
             }
-            for index in members
+            for index in range(len(description.members))
         ],
         "network_def": "@networks#0",
-        "run": [
-            {
-                "_target_": "KDSegmentationLogic.inference.pipeline.segment_files",
-                "bundle": "@bundle",
-                "inputs": "$[@input_file]",
-                "output": "@output_file",
-                "device": "@device",
-            }
-        ],
+        "inferer": {
+            "_target_": "SlidingWindowInferer",
+            "roi_size": list(first.patch),
+            "overlap": first.overlap,
+            "mode": "gaussian",
+        },
+        "dataset": "$[@input_file]",
+        "evaluator": {
+            "_target_": "KDSegmentationLogic.inference.pipeline.segment_files",
+            "_mode_": "partial",
+            "bundle": "@bundle",
+            "inputs": "@dataset",
+            "output": "@output_file",
+            "device": "@device",
+        },
+        "run": ["$@evaluator()"],
     }
 
 

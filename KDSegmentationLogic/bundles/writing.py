@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace as changed
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +16,14 @@ from KDSegmentationLogic.bundles.bundle import (
     README,
     WORKFLOW,
     Bundle,
+    absolute_folder,
+    check_bundle,
     load_bundle,
 )
 from KDSegmentationLogic.bundles.description import Description, Member
-from KDSegmentationLogic.bundles.jsonfile import format_json
+from KDSegmentationLogic.bundles.jsonfile import format_json, parse_json
 from KDSegmentationLogic.bundles.landing import landing, refuse_existing
-from KDSegmentationLogic.bundles.monai import Release, metadata_of, workflow_of
+from KDSegmentationLogic.bundles.monai import Release, metadata_of, release_of, workflow_of
 from KDSegmentationLogic.bundles.paths import path_problem
 from KDSegmentationLogic.errors import BundleError
 from KDSegmentationLogic.files import sha256_of, write_text
@@ -55,33 +59,79 @@ def save_bundle(
     BundleError : the folder exists, its name cannot be used everywhere, or weights are not
         finite.
     """
-    target = Path(folder).absolute()
+    target = absolute_folder(folder)
     problem = path_problem(target.name)
     if problem:
         raise BundleError(f"The bundle's name {target.name!r} {problem}.", "Choose another name.")
     refuse_existing(target, replace)
     if len(networks) != len(description.members):
         raise ValueError(f"{len(networks)} networks for {len(description.members)} members")
-    release = release or Release()
+    with _written(target) as content:
+        members = tuple(
+            changed(member, sha256=_write_weights(content, member, network, half))
+            for member, network in zip(description.members, networks, strict=True)
+        )
+        described = changed(description, members=members)
+        _write_texts(content, described, release or Release(), licence_text, readme)
+    return load_bundle(target, verify=False)
+
+
+def update_bundle(
+    bundle: Bundle, description: Description, onnx: Mapping[str, Path] | None = None
+) -> Bundle:
+    """The same bundle with another description, e.g. with measurements, and with ONNX files.
+
+    Parameters
+    ----------
+    description : of the same members with the same weights.
+    onnx : for each new ``member.onnx.path`` in it, the file to copy there; its ``sha256`` may
+        be ``NO_SUM``.
+
+    Raises
+    ------
+    BundleError : the bundle changed since it was loaded, or cannot be written.
+    """
+    sums = {path: sha256_of(file) for path, file in (onnx or {}).items()}
+    members = tuple(
+        changed(m, onnx=changed(m.onnx, sha256=sums.get(m.onnx.path, m.onnx.sha256)))
+        if m.onnx
+        else m
+        for m in description.members
+    )
+    described = changed(description, members=members)
+    with _written(bundle.folder) as content:
+        release = release_of(parse_json((bundle.folder / METADATA).read_bytes()))
+        same = bundle.readme == _readme(bundle.name, bundle.description)
+        shutil.copytree(bundle.folder, content, dirs_exist_ok=True)
+        for path, file in (onnx or {}).items():
+            shutil.copyfile(file, content / path)
+        readme = "" if same else bundle.readme
+        _write_texts(content, described, release, bundle.licence_text, readme)
+    return load_bundle(bundle.folder, verify=False)
+
+
+@contextlib.contextmanager
+def _written(target: Path) -> Iterator[Path]:
+    """A landing whose content must load, and whose errors are the user's to understand."""
     try:
         with landing(target) as content:
-            members = tuple(
-                changed(member, sha256=_write_weights(content, member, network, half))
-                for member, network in zip(description.members, networks, strict=True)
-            )
-            description = changed(description, members=members)
-            metadata = metadata_of(target.name, description, release)
-            write_text(content / METADATA, format_json(metadata))
-            write_text(content / WORKFLOW, format_json(workflow_of(description)))
-            write_text(content / README, readme or _readme(target.name, description))
-            write_text(content / LICENCE, licence_text or description.licence + "\n")
-            load_bundle(content)
+            yield content
+            check_bundle(content, target.name, str(target), verify=True)
     except OSError as error:
         raise BundleError(
             f"The bundle {target} cannot be written ({error}).",
             "Check the folder's permissions and the space left.",
         ) from error
-    return load_bundle(target, verify=False)
+
+
+def _write_texts(
+    content: Path, description: Description, release: Release, licence_text: str, readme: str
+) -> None:
+    metadata = metadata_of(content.name, description, release)
+    write_text(content / METADATA, format_json(metadata))
+    write_text(content / WORKFLOW, format_json(workflow_of(description)))
+    write_text(content / README, readme or _readme(content.name, description))
+    write_text(content / LICENCE, licence_text or description.licence + "\n")
 
 
 def _write_weights(content: Path, member: Member, network: nn.Module, half: bool) -> str:
