@@ -18,14 +18,11 @@ from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from KDSegmentationLogic.bundles.description import Code, Label, Terminology
 from KDSegmentationLogic.errors import SceneError
+from KDSegmentationLogic.imaging.geometry import same_grid
 from KDSegmentationLogic.scene import hierarchy, volumes
 
 _CONTEXT = "Segmentation category and type - DICOM master list"
 _ANATOMY = "Anatomic codes - DICOM master list"
-
-# Grids are the same where no voxel centre differs by more than this, in mm: a matrix that
-# went through a float32 header moves the far corner of a head by less.
-_SAME_GRID_MM = 1e-3
 
 
 def segmentation_from_labels(
@@ -165,12 +162,10 @@ def _merged(
 
 
 def _check_grid(image: sitk.Image, volume_node: slicer.vtkMRMLVolumeNode) -> None:
-    size = volume_node.GetImageData().GetDimensions()
-    far = np.array([*size, 1.0])
-    corners = (np.diag([*step, 1.0]) @ far for step in np.ndindex(2, 2, 2))
-    difference = volumes.matrix_of(image) - volumes.ijk_to_ras(volume_node)
-    moved = max(np.abs(difference @ corner).max() for corner in corners)
-    if image.GetSize() != size or moved > _SAME_GRID_MM:
+    grid = volumes.image_from_array(
+        slicer.util.arrayFromVolume(volume_node), volumes.ijk_to_ras(volume_node)
+    )
+    if not same_grid(image, grid):
         raise SceneError(
             f"The result is not on the grid of the volume {volume_node.GetName()},"
             " which was changed meanwhile.",

@@ -8,49 +8,28 @@ same parent. MRML is RAS mm, SimpleITK is LPS mm.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
 import slicer
 import vtk
 
-from KDSegmentationLogic.errors import ImageError, SceneError
+from KDSegmentationLogic.errors import SceneError
+from KDSegmentationLogic.imaging.checks import check_image
 from KDSegmentationLogic.scene import hierarchy
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
-# Headers carry 4 decimals at worst: two axes 1e-3 off the right angle are still meant to be
-# square, and move the far corner of a head by a fifth of a millimetre.
-_SHEAR_TOLERANCE = 1e-3
-
 _VTK_HAS_NO = {sitk.sitkInt64, sitk.sitkUInt64}
 
 
-@dataclass(frozen=True, eq=False)
-class VolumeInput:
-    """A volume as the engine takes it.
-
-    ``array`` [z, y, x] is a read-only view of the node's voxels in their own type, not a
-    copy; ``ijk_to_ras`` (4, 4) takes a column (i, j, k, 1) to local RAS mm.
-    """
-
-    array: np.ndarray
-    ijk_to_ras: np.ndarray
-    name: str
-
-    def image(self) -> sitk.Image:
-        """A copy as an image in LPS mm, in local coordinates."""
-        return image_from_array(self.array, self.ijk_to_ras)
-
-
-def volume_input(node: slicer.vtkMRMLVolumeNode) -> VolumeInput:
-    """Check a volume node and give its voxels and geometry.
+def image_from_volume(node: slicer.vtkMRMLVolumeNode) -> sitk.Image:
+    """The volume as an image in LPS mm, in local coordinates: voxels copied, type kept.
 
     Raises
     ------
     SceneError : no volume, no voxels, several components, a non-linear parent transform.
-    ImageError : axes that are not at right angles, values that are not finite.
+    ImageError : what ``imaging.checks.check_image`` refuses: shear, values not finite.
     """
     if node is None or not node.IsA("vtkMRMLScalarVolumeNode"):
         raise SceneError("No scalar volume was chosen.", "Choose a volume with one value a voxel.")
@@ -64,17 +43,9 @@ def volume_input(node: slicer.vtkMRMLVolumeNode) -> VolumeInput:
             "Convert the colours to one grey value with the module Vector to Scalar Volume.",
         )
     parent_to_world(node)
-    array = slicer.util.arrayFromVolume(node).view()
-    array.flags.writeable = False
-    _check_finite(array, name)
-    matrix = ijk_to_ras(node)
-    _check_right_angles(matrix, name)
-    return VolumeInput(array, matrix, name)
-
-
-def image_from_volume(node: slicer.vtkMRMLVolumeNode) -> sitk.Image:
-    """The volume as an image in LPS mm without its parent transform; see ``volume_input``."""
-    return volume_input(node).image()
+    image = image_from_array(slicer.util.arrayFromVolume(node), ijk_to_ras(node))
+    check_image(image, f"The volume {name}")
+    return image
 
 
 def volume_from_image(
@@ -176,21 +147,3 @@ def matrix_of(image: sitk.Image) -> np.ndarray:
     matrix[:3, :3] = direction * np.array(image.GetSpacing())
     matrix[:3, 3] = image.GetOrigin()
     return RAS_TO_LPS @ matrix
-
-
-def _check_finite(array: np.ndarray, name: str) -> None:
-    # A sum is not finite as soon as one value is not, and needs no copy of the volume.
-    if array.dtype.kind == "f" and not np.isfinite(array.sum(dtype=np.float64)):
-        raise ImageError(
-            f"The volume {name} has values that are not numbers (NaN or infinite).",
-            "Replace them first, for example by the lowest value.",
-        )
-
-
-def _check_right_angles(matrix: np.ndarray, name: str) -> None:
-    axes = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
-    if np.abs(axes.T @ axes - np.eye(3)).max() > _SHEAR_TOLERANCE:
-        raise ImageError(
-            f"The axes of the volume {name} are not at right angles (gantry tilt or shear).",
-            "Resample it to a straight grid first (module Resample Scalar/Vector/DWI Volume).",
-        )
