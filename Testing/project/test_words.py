@@ -58,13 +58,13 @@ def unsafe(tree: ast.AST) -> Iterator[tuple[int, str]]:
         if not (isinstance(node, ast.keyword) and isinstance(node.value, ast.Constant)):
             continue
         if (node.arg, node.value.value) in UNSAFE_KEYWORDS:
-            yield node.value.lineno, f"says {node.arg}={node.value.value}"
+            yield node.value.lineno, f"says {ast.unparse(node)}"
 
 
 def unportable(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """(line, reason) for what Windows does not have and no ``hasattr`` asks for."""
     asked = {
-        f"{dotted(node.args[0])}.{node.args[1].value}"
+        f"{dotted(node.args[0])}.{ast.literal_eval(node.args[1])}"
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and dotted(node.func) == "hasattr" and len(node.args) == 2
         if isinstance(node.args[1], ast.Constant)
@@ -107,7 +107,7 @@ def test_no_file_names_a_folder_of_one_machine() -> None:
     faults = [
         f"{place(path, number)} {line.strip()}"
         for path in text_files()
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        for number, line in enumerate(path.read_text("utf-8", errors="replace").splitlines(), 1)
         if MACHINE_PATH.search(line)
     ]
     assert not faults, "\n".join(faults)
