@@ -18,12 +18,11 @@ from KDSegmentationLogic.training.sampling import Batch
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far the transforms go; zero or an empty tuple switches one off.
+    """How far the transforms go; zero switches one off.
 
     rotation_deg : standard deviation of the angle round each axis (2-D: of the plane).
     scale : zoom between 1 - scale and 1 + scale, an extra third of it per axis.
     shift : largest shift as a share of the patch's size.
-    mirror_axes : patch axes (0 = z or the slice's first) flipped with probability 1/2.
     noise, contrast, gamma : spread of additive noise, of gain and offset, of the exponent;
         images are normalised to unit variance.
     """
@@ -31,7 +30,6 @@ class Augmentation:
     rotation_deg: float = 10.0
     scale: float = 0.15
     shift: float = 0.05
-    mirror_axes: tuple[int, ...] = ()
     noise: float = 0.1
     contrast: float = 0.2
     gamma: float = 0.25
@@ -64,9 +62,6 @@ def _matrices(shape: torch.Size, how: Augmentation, generator: torch.Generator) 
     overall = 1 + how.scale * _uniform((n, 1), generator)
     per_axis = 1 + how.scale / 3 * _uniform((n, dimensions), generator)
     linear = linear * (overall * per_axis)[:, None, :]
-    for axis in how.mirror_axes:
-        flip = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
-        linear[:, :, dimensions - 1 - axis] *= flip[:, None]
     half = torch.tensor(list(shape[2:])[::-1], dtype=torch.float32) / 2
     linear = linear * half[None, None, :] / half[None, :, None]
     shift = 2 * how.shift * _uniform((n, dimensions), generator)

@@ -35,6 +35,9 @@ class PatchSampler:
     Parameters
     ----------
     patch : (z, y, x), or (y, x) for slices along the ``views``.
+    mirror : axes of the volume (0 z, 1 y, 2 x) flipped with probability 1/2. Of the volume,
+        not of the patch: a sagittal slice must not be flipped front to back because the
+        body is the same left and right.
     """
 
     def __init__(
@@ -43,12 +46,14 @@ class PatchSampler:
         patch: Sequence[int],
         views: Sequence[str],
         foreground: float,
+        mirror: Sequence[int],
         seed: int,
     ) -> None:
         self._cases = cases
         self._patch = tuple(patch)
         self._axes = [SLICE_AXIS[view] for view in views]  # type: ignore[index]
         self._foreground = foreground
+        self._mirror = tuple(mirror)
         self._seed = seed
         self._positions = [_class_positions(case.labels) for case in cases]
 
@@ -89,6 +94,9 @@ class PatchSampler:
             for array in (case.image, case.labels[np.newaxis], case.soft)
             if array is not None
         ]
+        for axis in self._mirror:
+            if random.random() < 0.5:
+                arrays = [np.flip(array, axis + 1) for array in arrays]
         if slice_axis is not None:
             arrays = [array.take(0, axis=slice_axis + 1) for array in arrays]
         return arrays[0], arrays[1][0], arrays[2] if len(arrays) > 2 else None

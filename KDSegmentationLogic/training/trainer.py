@@ -39,7 +39,8 @@ class Schedule:
     """How long and how fast. ``losses``: weights by name (``Objective``).
 
     The learning rate rises linearly over ``warmup`` steps and falls along a cosine to zero.
-    ``averaging``: decay of the running mean of the weights that is validated and kept.
+    ``foreground`` and ``mirror``: see ``PatchSampler``. ``averaging``: decay of the running
+    mean of the weights, which is what is validated and kept.
     """
 
     steps: int
@@ -51,6 +52,7 @@ class Schedule:
     averaging: float = 0.99
     clip_norm: float = 5.0
     foreground: float = 0.67
+    mirror: tuple[int, ...] = ()
     validate_every: int = 100
     augmentation: Augmentation = field(default_factory=Augmentation)
 
@@ -108,10 +110,14 @@ class Trainer:
                 "Compute the soft targets of all training cases first.",
             )
         self._sampler = PatchSampler(
-            training, member.patch, member.views, schedule.foreground, seed
+            training, member.patch, member.views, schedule.foreground, schedule.mirror, seed
         )
         torch.manual_seed(seed)
         self._network = build_network(member.architecture, member.arguments).to(device)
+        # a step on a CPU takes 10 to 40 % less this way
+        layout = torch.channels_last_3d if member.dimensions == 3 else torch.channels_last
+        self._layout = layout
+        self._network.to(memory_format=layout)  # type: ignore[call-overload]
         self._average = copy.deepcopy(self._network).eval()
         self._best = copy.deepcopy(self._network).eval()
         self._optimiser = torch.optim.AdamW(
@@ -153,7 +159,8 @@ class Trainer:
         for group in self._optimiser.param_groups:
             group["lr"] = self._schedule.rate(self._step)
         self._network.train()
-        loss, parts = self._objective(self._network(batch.image), batch.labels, batch.soft)
+        logits = self._network(batch.image.contiguous(memory_format=self._layout))
+        loss, parts = self._objective(logits, batch.labels, batch.soft)
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"The loss is not finite at step {self._step} (seed {self._seed}): {parts}.",

@@ -1,0 +1,1 @@
+"""A declarative experiment: teachers, soft targets, students, evaluation, bundles; resumes."""

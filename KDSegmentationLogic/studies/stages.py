@@ -1,0 +1,93 @@
+"""The stages of a study, each a function of the study, the data set and the run's folder."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from KDSegmentationLogic.inference.engines.torch_engine import TorchEngine
+from KDSegmentationLogic.inference.predict import Runner
+from KDSegmentationLogic.progress import Monitor
+from KDSegmentationLogic.studies.artefacts import RunFolder
+from KDSegmentationLogic.studies.definition import Arm, Study, read_study
+from KDSegmentationLogic.training.cases import TrainingCase, load_cases
+from KDSegmentationLogic.training.dataset import Dataset, find_dataset
+from KDSegmentationLogic.training.losses import Objective
+from KDSegmentationLogic.training.trainer import Trainer
+from KDSegmentationLogic.training.validation import case_probabilities
+
+
+def train_arms(
+    study_file: Path,
+    data: Path,
+    folder: RunFolder,
+    arms: Sequence[Arm],
+    jobs: int,
+    monitor: Monitor,
+) -> None:
+    """Train those arms that are not trained yet, ``jobs`` at a time, one thread each.
+
+    Two trainings of one thread beside each other do 1.9 times the work of one; one training
+    on two threads does 1.6 times.
+    """
+    waiting = [arm for arm in arms if not folder.is_trained(arm)]
+    if jobs == 1:
+        for arm in waiting:
+            train_arm(study_file, data, folder.root, arm.name, monitor)
+        return
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        futures = {
+            pool.submit(train_arm, study_file, data, folder.root, arm.name): arm for arm in waiting
+        }
+        for done, future in enumerate(concurrent.futures.as_completed(futures), 1):
+            future.result()
+            monitor.report(done / len(futures), f"trained {futures[future].name}")
+
+
+def train_arm(
+    study_file: Path, data: Path, root: Path, name: str, monitor: Monitor | None = None
+) -> None:
+    """Train one arm in this process, from its checkpoint where there is one."""
+    torch.set_num_threads(1)
+    monitor = monitor or Monitor()
+    study, folder = read_study(study_file), RunFolder(root)
+    arm, dataset = study.arm(name), find_dataset(study.dataset, data)
+    folder.claim(arm, study)
+    training = read_cases(study, dataset, "train", monitor.part(0, 0.02))
+    if Objective(arm.schedule.losses).needs_teacher:
+        training = [case.with_soft(folder.load_soft(case.name)) for case in training]
+    trainer = Trainer(
+        arm.member(),
+        arm.schedule,
+        training,
+        read_cases(study, dataset, "val", monitor.part(0.02, 0.03)),
+        arm.seed,
+        folder.checkpoint(name),
+    )
+    folder.save_trained(arm, trainer.run(monitor.part(0.03, 1)))
+
+
+def read_cases(study: Study, dataset: Dataset, split: str, monitor: Monitor) -> list[TrainingCase]:
+    """The cases of one split on the study's grid."""
+    values = [label.value for label in study.labels]
+    return load_cases(dataset.split(split), study.channels, study.grid, values, monitor)
+
+
+def compute_targets(study: Study, dataset: Dataset, folder: RunFolder, monitor: Monitor) -> None:
+    """Mean probabilities of all teachers on every training case, stored once."""
+    missing = [
+        case for case in dataset.split("train") if not folder.soft_target(case.name).is_file()
+    ]
+    if not missing:
+        return
+    runners = [Runner(arm.member(), TorchEngine(folder.network(arm))) for arm in study.teachers]
+    values = [label.value for label in study.labels]
+    cases = load_cases(missing, study.channels, study.grid, values, monitor.part(0, 0.1))
+    for number, case in enumerate(cases, 1):
+        folder.save_soft(case.name, case_probabilities(case.image, runners))
+        monitor.report(0.1 + 0.9 * number / len(cases), f"soft target of {case.name}")
