@@ -106,18 +106,27 @@ def _checked(name: str, entries: list[Entry], called: str) -> Source:
         refuse(called, f"it holds {len(entries)} files, more than {MOST_FILES}")
     if sum(entry.size for entry in entries) > MOST_BYTES:
         refuse(called, f"it is larger than {MOST_BYTES >> 30} GiB unpacked")
-    seen: dict[str, str] = {}
-    for entry in entries:
-        _check_type(entry.path, called)
-        other = seen.setdefault(entry.path.casefold(), entry.path)
-        if other is not entry.path:
-            kind = "twice" if other == entry.path else f"and {other}, one file on some systems"
-            refuse(called, f"it holds {entry.path} {kind}", _REPACK)
-    for entry in entries:
-        for parent in PurePosixPath(entry.path).parents:
-            if str(parent).casefold() in seen:
-                refuse(called, f"it holds {parent} as a file and as a folder", _REPACK)
+    files = [entry.path for entry in entries]
+    for path in files:
+        _check_type(path, called)
+    _check_unique(files, called)
     return Source(name, tuple(entries))
+
+
+def _check_unique(files: list[str], called: str) -> None:
+    """No file twice, none that is a folder too, no names that differ in case only."""
+    if len(set(files)) < len(files):
+        twice = next(path for path in files if files.count(path) > 1)
+        refuse(called, f"it holds {twice} twice", _REPACK)
+    folders = {str(p) for path in files for p in PurePosixPath(path).parents} - {"."}
+    both = folders & set(files)
+    if both:
+        refuse(called, f"it holds {min(both)} as a file and as a folder", _REPACK)
+    seen: dict[str, str] = {}
+    for path in (*folders, *files):
+        other = seen.setdefault(path.casefold(), path)
+        if other != path:
+            refuse(called, f"it holds {path} and {other}, the same on some systems", _REPACK)
 
 
 def _check_type(path: str, called: str) -> None:
@@ -153,12 +162,16 @@ def _folder_entries(folder: Path) -> list[Entry]:
             _check_path(relative, called)
             mode = path.lstat().st_mode
             if stat.S_ISREG(mode):
-                entries.append(Entry(relative, path.stat().st_size, partial(path.open, "rb")))
+                entries.append(Entry(relative, path.stat().st_size, _reader(path)))
             elif not stat.S_ISDIR(mode):
                 refuse(called, f"it holds {relative}, a link or no ordinary file", _REPACK)
             if len(entries) > MOST_FILES:
                 return entries
     return entries
+
+
+def _reader(path: Path) -> Callable[[], IO[bytes]]:
+    return lambda: path.open("rb")
 
 
 def _raise(error: OSError) -> None:

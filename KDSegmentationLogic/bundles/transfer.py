@@ -89,6 +89,7 @@ def export_zip(bundle: Bundle, path: str | os.PathLike[str]) -> Path:
         ):
             for entry in sorted(found.entries, key=lambda entry: entry.path):
                 info = zipfile.ZipInfo(f"{bundle.name}/{entry.path}", _DATE)
+                info.file_size = entry.size  # beyond 2 GiB the .zip needs its wide fields
                 info.create_system = 3  # Unix; else the writing system would show
                 info.external_attr = 0o100644 << 16
                 with entry.open() as reading, archive.open(info, "w") as writing:

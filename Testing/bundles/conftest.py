@@ -65,6 +65,24 @@ def networks(described: Description) -> list[torch.nn.Module]:
     return [build_network(m.architecture, m.arguments) for m in described.members]
 
 
+@pytest.fixture
+def describe() -> Callable[..., Description]:
+    """Makes a valid description of the given members, one 3-D network by default."""
+    return description
+
+
+@pytest.fixture
+def describe_member() -> Callable[..., Member]:
+    """Makes a member from its weights' path and arguments of its network."""
+    return member
+
+
+@pytest.fixture
+def build() -> Callable[[Description], list[torch.nn.Module]]:
+    """Builds a description's networks, always with the same weights."""
+    return networks
+
+
 @pytest.fixture(scope="session")
 def _written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("written")
