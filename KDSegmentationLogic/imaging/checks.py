@@ -73,6 +73,13 @@ def sheared(source: str) -> ImageError:
     )
 
 
+def not_finite(count: int, source: str) -> ImageError:
+    return ImageError(
+        f"{source} holds {count} values that are not a number or infinite.",
+        "Replace them, e.g. by the value of the background, and save the image again.",
+    )
+
+
 def _check_pixels(image: sitk.Image, source: str) -> None:
     if image.GetNumberOfComponentsPerPixel() > 1:
         raise ImageError(
@@ -93,7 +100,4 @@ def _check_values(image: sitk.Image, source: str) -> None:
     # Slice by slice: a mask of the whole volume would cost a quarter of its memory again.
     bad = sum(int(np.count_nonzero(~np.isfinite(part))) for part in values)
     if bad:
-        raise ImageError(
-            f"{source} holds {bad} values that are not a number or infinite.",
-            "Replace them, e.g. by the value of the background, and save the image again.",
-        )
+        raise not_finite(bad, source)

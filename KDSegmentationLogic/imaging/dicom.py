@@ -84,7 +84,8 @@ def read_series(folder: Path, uid: str | None = None, monitor: Monitor | None = 
     folder = Path(folder)
     groups, others = _scan(folder, monitor)
     slices = _chosen(folder, groups, others, uid)
-    return _read(slices, f"The DICOM series {slices[0].uid} in {folder}".replace("  ", " "))
+    name = f" {slices[0].uid}" if slices[0].uid else ""
+    return _read(slices, f"The DICOM series{name} in {folder}")
 
 
 def read_single(path: Path) -> sitk.Image:
@@ -169,6 +170,13 @@ def _chosen(
 
 
 def _read(slices: list[Slice], source: str) -> sitk.Image:
+    for one in slices:
+        if one.frames > 1:
+            raise ImageError(
+                f"The DICOM file {one.path} has {one.frames} frames, whose positions cannot be"
+                " checked here.",
+                "Convert it to NIfTI (e.g. with dcm2niix or Slicer) and give that.",
+            )
     ordered, step = _stacked(slices, source)
     reader = sitk.ImageSeriesReader()
     reader.SetImageIO("GDCMImageIO")

@@ -39,6 +39,7 @@ class Slice:
     description: str
     modality: str
     size: tuple[int, ...]
+    frames: int
     pixel_id: int
     spacing: tuple[float, ...]
     has_spacing: bool
@@ -93,12 +94,6 @@ def read_slice(path: Path) -> Slice:
         return _decoded(reader.GetMetaData(tag)) if reader.HasMetaDataKey(tag) else ""
 
     frames = _numbers(text("0028|0008"))
-    if frames is not None and frames[0] > 1:
-        raise ImageError(
-            f"The DICOM file {path} has {int(frames[0])} frames, whose positions cannot be"
-            " checked here.",
-            "Convert it to NIfTI (e.g. with dcm2niix or Slicer) and give that.",
-        )
     thickness = _numbers(text("0018|0050"))
     return Slice(
         path=path,
@@ -106,6 +101,7 @@ def read_slice(path: Path) -> Slice:
         description=text("0008|103e"),
         modality=text("0008|0060"),
         size=reader.GetSize()[:2],
+        frames=int(frames[0]) if frames is not None else 1,
         pixel_id=reader.GetPixelID(),
         spacing=reader.GetSpacing()[:2],
         has_spacing=bool(text("0028|0030") or text("0018|1164"))

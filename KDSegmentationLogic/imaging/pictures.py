@@ -15,14 +15,34 @@ import SimpleITK as sitk
 from KDSegmentationLogic.errors import ImageError
 from KDSegmentationLogic.imaging.geometry import UNIT_KEY
 
+_MARKS = {
+    ".png": (b"\x89PNG",),
+    ".jpg": (b"\xff\xd8",),
+    ".jpeg": (b"\xff\xd8",),
+    ".bmp": (b"BM",),
+    ".tif": (b"II", b"MM"),
+    ".tiff": (b"II", b"MM"),
+}
+PICTURES = tuple(_MARKS)
+"""File endings of pictures."""
+
 
 def check_complete(path: Path) -> None:
-    """Refuse a JPEG or BMP file that is cut short, whose missing part ITK fills with grey."""
+    """Refuse a file that is no picture, which ITK reads as one of no size, or is cut short.
+
+    Of a JPEG or BMP cut short ITK fills the missing part with grey; PNG and TIFF it refuses.
+    """
     held = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(34)
         file.seek(max(0, held - 1024))
         end = file.read()
+    ending = path.suffix.lower()
+    if not start.startswith(_MARKS[ending]):
+        raise ImageError(
+            f"{path} cannot be read: it is no {ending} image.",
+            "Check that the file is what its ending says.",
+        )
     if start[:2] == b"\xff\xd8":
         whole = b"\xff\xd9" in end
     elif start[:2] == b"BM" and len(start) == 34:

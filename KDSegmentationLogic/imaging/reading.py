@@ -49,8 +49,6 @@ READERS = {
 }
 """File endings that are read, and ITK's reader of each. DICOM is known by its content."""
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-
 
 def ending_of(path: Path) -> str:
     """The ending of ``READERS`` that a file name has, lower case, or ""."""
@@ -160,7 +158,7 @@ def _read(path: Path, series: str | None, monitor: Monitor | None) -> sitk.Image
             image = _read_file(path, ending)
             nifti.check_position(header, image, path)
             return image
-        if ending in _PICTURES:
+        if ending in pictures.PICTURES:
             pictures.check_complete(path)
             return pictures.as_grey(_read_file(path, ending), path)
         return _read_file(path, ending)

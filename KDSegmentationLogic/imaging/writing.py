@@ -44,7 +44,10 @@ def write_image(image: sitk.Image, path: Path | str, compress: bool = True) -> N
         _check_fits_png(image, path)
     try:
         with atomic_file(path) as temporary:
-            sitk.WriteImage(image, str(temporary), compress, imageIO=WRITERS[ending])
+            # ITK knows endings in lower case only.
+            plain = temporary.with_name("image" + ending)
+            sitk.WriteImage(image, str(plain), compress, imageIO=WRITERS[ending])
+            plain.replace(temporary)
     except OSError as error:
         raise ImageError(
             f"{path} cannot be written ({error.strerror}).",
