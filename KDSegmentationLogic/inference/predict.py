@@ -21,7 +21,8 @@ from KDSegmentationLogic.inference.windows import (
 from KDSegmentationLogic.progress import Monitor
 
 SLICE_AXIS: dict[View, int] = {"axial": 0, "coronal": 1, "sagittal": 2}
-_SLICES_AT_ONCE = 8  # more gain nothing on two cores (8: 1.00, 32: 0.99 of the time)
+HALVINGS = 2  # a quarter of a patch along each axis; below, a network sees too little
+_SLICES_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ def plan_passes(
     """The passes of each member over a volume [z, y, x].
 
     A member that may see the whole image does so where its forward fits ``budget_bytes``;
-    otherwise windows of its patch size. ``shrink`` halves the windows that many times (after
-    an engine ran out of memory), which also rules the whole image out.
+    otherwise windows of its patch size, or halves of it. ``shrink`` (0 to ``HALVINGS`` + 1)
+    rules out the largest of these after an engine ran out of memory.
     """
     return [
         [
@@ -112,24 +113,43 @@ def _slice_axes(member: Member) -> tuple[int | None, ...]:
 def _tiling(
     runner: Runner, shape: Shape, slice_axis: int | None, budget_bytes: float, shrink: int
 ) -> Tiling:
-    member, engine = runner.member, runner.engine
-    plane_axes = [axis for axis in range(3) if axis != slice_axis]
-    slices = shape[slice_axis] if slice_axis is not None else 1
-    at_once = min(slices, _SLICES_AT_ONCE)
-    voxels = at_once * float(np.prod([shape[axis] for axis in plane_axes]))
-    needed = voxels * engine.bytes_per_voxel + float(np.prod(shape)) * engine.classes * 4
-    whole = member.whole and shrink == 0 and needed <= budget_bytes
-    sizes = list(shape)
-    if not whole:
-        for axis, size, divisor in zip(plane_axes, member.patch, engine.divisor, strict=True):
-            sizes[axis] = max(divisor, (size >> shrink) // divisor * divisor)
-        if slice_axis is not None:
-            sizes[slice_axis] = at_once if slice_axis == 0 else slices
+    """The largest windows that fit: the whole volume, the patch, or the patch halved."""
+    candidates = _window_sizes(runner, shape, slice_axis)[shrink:]
+    fitting = (s for s in candidates if _bytes(runner, shape, slice_axis, s) <= budget_bytes)
+    sizes = next(fitting, candidates[-1])
     z, y, x = (
-        axis_windows(length, size, member.overlap, blend=axis != slice_axis)
+        axis_windows(length, size, runner.member.overlap, blend=axis != slice_axis)
         for axis, (length, size) in enumerate(zip(shape, sizes, strict=True))
     )
     return Tiling(z, y, x)
+
+
+def _window_sizes(runner: Runner, shape: Shape, slice_axis: int | None) -> list[Shape]:
+    """From large to small: whole volume (where the member may), then patch >> 0, 1, 2."""
+    plane_axes = [axis for axis in range(3) if axis != slice_axis]
+    sizes = []
+    for halvings in range(HALVINGS + 1):
+        size = list(shape)
+        for axis, extent, divisor in zip(
+            plane_axes, runner.member.patch, runner.engine.divisor, strict=True
+        ):
+            size[axis] = min(shape[axis], max(divisor, (extent >> halvings) // divisor * divisor))
+        if slice_axis == 0:
+            size[0] = min(shape[0], _SLICES_AT_ONCE)
+        sizes.append((size[0], size[1], size[2]))
+    # without leave to see the whole volume the patch itself stands first, so that one
+    # more halving is one step down the list for every member
+    return [shape if runner.member.whole else sizes[0], *sizes]
+
+
+def _bytes(runner: Runner, shape: Shape, slice_axis: int | None, window: Shape) -> float:
+    """Memory of one forward of a window and of the probabilities that wait for the next."""
+    engine = runner.engine
+    voxels = float(np.prod(window))
+    if slice_axis is not None:
+        voxels *= min(_SLICES_AT_ONCE, window[slice_axis]) / window[slice_axis]
+    waiting = 2.0 * window[0] * shape[1] * shape[2] * engine.classes * 4
+    return voxels * engine.bytes_per_voxel + waiting
 
 
 def _run(array: np.ndarray, plan: Plan, monitor: Monitor, count: _Counter) -> Iterator[Block]:

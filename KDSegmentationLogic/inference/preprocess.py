@@ -20,29 +20,47 @@ from KDSegmentationLogic.imaging.resampling import resample_spacing
 
 
 @dataclass(frozen=True)
+class Geometry:
+    """Where the voxels of an image are (LPS mm, x, y, z), without the voxels."""
+
+    size: tuple[int, ...]
+    spacing: tuple[float, ...]
+    origin: tuple[float, ...]
+    direction: tuple[float, ...]
+
+    @classmethod
+    def of(cls, image: sitk.Image) -> Geometry:
+        return cls(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+
+    def give_to(self, image: sitk.Image) -> None:
+        image.SetSpacing(self.spacing)
+        image.SetOrigin(self.origin)
+        image.SetDirection(self.direction)
+
+
+@dataclass(frozen=True)
 class Prepared:
     """The network's input and what is needed to come back from it.
 
     array : float32 [c, z, y, x], network orientation and spacing; a 2-D image has z = 1.
     spacing : mm (x, y, z) of ``array``.
-    oriented : the source (or its crop) in network orientation before resampling; only its
-        geometry is used.
+    oriented : the source (or its crop) in network orientation before resampling.
     """
 
     array: np.ndarray
     spacing: tuple[float, float, float]
-    oriented: sitk.Image
+    oriented: Geometry
 
     @property
     def oriented_shape(self) -> tuple[int, int, int]:
         """(z, y, x) of the source in network orientation."""
-        x, y, *z = self.oriented.GetSize()
+        x, y, *z = self.oriented.size
         return (z[0] if z else 1, y, x)
 
     @property
     def oriented_spacing(self) -> tuple[float, float, float]:
         """mm (x, y, z) of the source in network orientation; z of a 2-D image is 1."""
-        x, y, *z = self.oriented.GetSpacing()
+        x, y, *z = self.oriented.spacing
         return (x, y, z[0] if z else 1.0)
 
 
@@ -60,17 +78,21 @@ def preprocess(images: Sequence[sitk.Image], channels: Sequence[Channel], grid: 
     _check_inputs(images, channels, grid)
     arrays = []
     for image, channel in zip(images, channels, strict=True):
-        resampled = _to_network_grid(image, grid, "linear")
+        oriented = to_orientation(image, grid.orientation)
+        geometry = Geometry.of(oriented)
+        resampled = _to_spacing(oriented, grid, "linear")
         array = _as_volume(sitk.GetArrayViewFromImage(resampled)).astype(np.float32)
         arrays.append(normalise(array, channel.normalisation))
-    oriented = to_orientation(images[0], grid.orientation)
-    spacing = grid.spacing or _spacing_xyz(oriented)
-    return Prepared(np.stack(arrays), spacing, oriented)
+    x, y, *z = geometry.spacing
+    spacing = grid.spacing or (x, y, z[0] if z else 1.0)
+    stacked = arrays[0][np.newaxis] if len(arrays) == 1 else np.stack(arrays)
+    return Prepared(stacked, spacing, geometry)
 
 
 def preprocess_labels(labels: sitk.Image, grid: Grid) -> np.ndarray:
     """Labels on the network's grid: [z, y, x], by nearest neighbour (training only)."""
-    return _as_volume(sitk.GetArrayFromImage(_to_network_grid(labels, grid, "nearest")))
+    oriented = to_orientation(labels, grid.orientation)
+    return _as_volume(sitk.GetArrayFromImage(_to_spacing(oriented, grid, "nearest")))
 
 
 def normalise(array: np.ndarray, how: Normalisation) -> np.ndarray:
@@ -121,17 +143,11 @@ def _check_inputs(images: Sequence[sitk.Image], channels: Sequence[Channel], gri
         )
 
 
-def _to_network_grid(image: sitk.Image, grid: Grid, interpolation: str) -> sitk.Image:
-    oriented = to_orientation(image, grid.orientation)
+def _to_spacing(oriented: sitk.Image, grid: Grid, interpolation: str) -> sitk.Image:
     if grid.spacing is None:
         return oriented
-    return resample_spacing(oriented, grid.spacing[: image.GetDimension()], interpolation)
+    return resample_spacing(oriented, grid.spacing[: oriented.GetDimension()], interpolation)
 
 
 def _as_volume(array: np.ndarray) -> np.ndarray:
     return array if array.ndim == 3 else array[np.newaxis]
-
-
-def _spacing_xyz(image: sitk.Image) -> tuple[float, float, float]:
-    x, y, *z = image.GetSpacing()
-    return (x, y, z[0] if z else 1.0)

@@ -108,7 +108,7 @@ def to_source_grid(array: np.ndarray, prepared: Prepared, source: sitk.Image) ->
     if source.GetDimension() == 2:
         array = array[0]
     image = sitk.GetImageFromArray(array, isVector=vector)
-    image.CopyInformation(prepared.oriented)
+    prepared.oriented.give_to(image)
     return back_to_grid(image, source)
 
 
