@@ -100,9 +100,11 @@ def to_orientation(image: sitk.Image, code: str = "LPS") -> sitk.Image:
     if sources == [0, 1, 2] and not any(flips):
         return image
 
-    array = sitk.GetArrayViewFromImage(image).transpose([2 - s for s in reversed(sources)])
+    vector = image.GetNumberOfComponentsPerPixel() > 1  # class maps; components stay last
+    axes = [2 - s for s in reversed(sources)] + ([3] if vector else [])
+    array = sitk.GetArrayViewFromImage(image).transpose(axes)
     array = array[tuple(slice(None, None, -1 if flip else 1) for flip in reversed(flips))]
-    turned = sitk.GetImageFromArray(np.ascontiguousarray(array))
+    turned = sitk.GetImageFromArray(np.ascontiguousarray(array), isVector=vector)
 
     direction = np.reshape(image.GetDirection(), (3, 3))[:, sources]
     first = [0, 0, 0]
