@@ -78,9 +78,10 @@ def release_of(metadata: dict[str, Any]) -> Release:
 
 
 def workflow_of(description: Description) -> dict[str, Any]:
-    """The content of configs/inference.json: ``python -m monai.bundle run`` segments a file.
+    """The content of configs/inference.json: ``python -m monai.bundle run`` segments an image.
 
-    ``evaluator`` calls KDSegmentation, since preprocessing must be the one that training used.
+    ``input_file``: several channels with commas between; ``point``: R, A, S in mm or null.
+    ``evaluator`` is our own, since preprocessing must be the one that training used.
     ``network_def`` and ``inferer`` are for MONAI's tools that run a network themselves: the
     first member and its window; ``evaluator`` uses all members.
     """
@@ -90,37 +91,46 @@ def workflow_of(description: Description) -> dict[str, Any]:
         "dataset_dir": ".",
         "input_file": "$@dataset_dir + '/input.nii.gz'",
         "output_file": "output.nii.gz",
+        "point": None,
         "device": "auto",
-        "bundle": {
-            "_target_": "KDSegmentationLogic.bundles.bundle.load_bundle",
-            "folder": "@bundle_root",
-        },
+        "bundle": _target("bundles.bundle.load_bundle", folder="@bundle_root"),
         "networks": [
-            {
-                "_target_": "KDSegmentationLogic.bundles.weights.load_network",
-                "bundle": "@bundle",
-                "member": f"$@bundle.description.members[{index}]",
-            }
+            _target(
+                "bundles.weights.load_network",
+                bundle="@bundle",
+                member=f"$@bundle.description.members[{index}]",
+            )
             for index in range(len(description.members))
         ],
         "network_def": "@networks#0",
         "inferer": {
-            "_target_": "SlidingWindowInferer",
+            "_target_": "monai.inferers.SlidingWindowInferer",
             "roi_size": list(first.patch),
             "overlap": first.overlap,
             "mode": "gaussian",
         },
-        "dataset": "$[@input_file]",
-        "evaluator": {
-            "_target_": "KDSegmentationLogic.inference.pipeline.segment_files",
-            "_mode_": "partial",
-            "bundle": "@bundle",
-            "inputs": "@dataset",
-            "output": "@output_file",
-            "device": "@device",
-        },
-        "run": ["$@evaluator()"],
+        "dataset": _target("imaging.reading.read_channels", paths="$@input_file.split(',')"),
+        "region": _target(
+            "inference.region.Point", _disabled_="$@point is None", ras="$@point and tuple(@point)"
+        ),
+        "evaluator": _target(
+            "inference.pipeline.Predictor",
+            bundle="@bundle",
+            settings=_target("inference.pipeline.Settings", device="@device"),
+        ),
+        "run": [
+            _target(
+                "imaging.writing.write_image",
+                image="$@evaluator.segment(@dataset, @region).labels",
+                path="@output_file",
+            )
+        ],
     }
+
+
+def _target(function: str, **arguments: Any) -> dict[str, Any]:
+    """A call of one of our functions, as MONAI's configuration writes it."""
+    return {"_target_": f"KDSegmentationLogic.{function}", **arguments}
 
 
 def _data_format(description: Description) -> dict[str, Any]:

@@ -62,7 +62,11 @@ def description(*members: Member, **changes: Any) -> Description:
 
 def networks(described: Description) -> list[torch.nn.Module]:
     torch.manual_seed(0)
-    return [build_network(m.architecture, m.arguments) for m in described.members]
+    built = [build_network(m.architecture, m.arguments) for m in described.members]
+    for network in built:
+        # else the untrained network gives one and the same label everywhere
+        torch.nn.init.zeros_(network.classifier.bias)
+    return list(built)
 
 
 @pytest.fixture
