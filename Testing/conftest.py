@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from KDSegmentationLogic.bundles.bundle import Bundle
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +24,40 @@ def data_folder() -> Path:
 @pytest.fixture(scope="session")
 def project_root() -> Path:
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def _bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bundles")
+
+
+@pytest.fixture(scope="session")
+def student_bundle(_bundle_folder: Path) -> Bundle:
+    """A 3-D student that segments ``making.phantom``; read only, shared by all tests."""
+    from Testing.making import tiny_student
+
+    return tiny_student(_bundle_folder / "tiny-student")
+
+
+@pytest.fixture(scope="session")
+def ensemble_bundle(_bundle_folder: Path) -> Bundle:
+    """A 3-D and two 2-D networks that segment ``making.phantom``; read only."""
+    from Testing.making import tiny_ensemble
+
+    return tiny_ensemble(_bundle_folder / "tiny-ensemble")
+
+
+@pytest.fixture(scope="session")
+def crop_bundle(_bundle_folder: Path) -> Bundle:
+    """A student for crops round a structure; read only."""
+    from Testing.making import tiny_crop_student
+
+    return tiny_crop_student(_bundle_folder / "tiny-crop-student")
+
+
+@pytest.fixture(scope="session")
+def picture_bundle(_bundle_folder: Path) -> Bundle:
+    """A student for 2-D pictures; read only."""
+    from Testing.making import tiny_picture_student
+
+    return tiny_picture_student(_bundle_folder / "tiny-picture-student")
