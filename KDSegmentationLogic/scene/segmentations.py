@@ -83,6 +83,27 @@ def labels_from_segmentation(
     return image, {value: s.GetName() for value, s in zip(values, segments, strict=True)}
 
 
+def disagreement(
+    first: slicer.vtkMRMLSegmentationNode,
+    second: slicer.vtkMRMLSegmentationNode,
+    volume: slicer.vtkMRMLVolumeNode,
+) -> sitk.Image:
+    """A mask (uint8) on the volume's grid: 1 where the two say different structures.
+
+    Structures are the same where their names are; label values may differ.
+    """
+    found = [labels_from_segmentation(node, volume) for node in (first, second)]
+    numbers: dict[str, int] = {}
+    arrays = []
+    for image, names in found:
+        lookup = np.zeros(max(names, default=0) + 1, np.uint16)
+        for value, name in names.items():
+            lookup[value] = numbers.setdefault(name, len(numbers) + 1)
+        arrays.append(lookup[sitk.GetArrayViewFromImage(image)])
+    mask = (arrays[0] != arrays[1]).astype(np.uint8)
+    return volumes.image_from_array(mask, volumes.ijk_to_ras(volume))
+
+
 def add_segment(
     node: slicer.vtkMRMLSegmentationNode,
     mask: sitk.Image,

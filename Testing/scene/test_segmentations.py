@@ -185,3 +185,17 @@ def test_segments_with_one_value_in_two_layers_are_numbered_in_their_order() -> 
     assert (sitk.GetArrayViewFromImage(back) == 2).sum() == (
         sitk.GetArrayViewFromImage(labels) == 3
     ).sum()
+
+
+def test_two_segmentations_differ_where_they_name_different_structures() -> None:
+    node, volume, labels = make()
+    renamed = sitk.ChangeLabel(labels, {1: 7, 3: 2})
+    renamed[8, 0, 0] = 7
+    other = segmentations.segmentation_from_labels(
+        renamed, [Label(7, "Anterior", (1, 2, 3)), Label(2, "Posterior", (4, 5, 6))], volume, "b"
+    )
+
+    mask = segmentations.disagreement(node, other, volume)
+
+    assert np.argwhere(sitk.GetArrayViewFromImage(mask)).tolist() == [[0, 0, 8]]
+    assert mask.GetOrigin() == pytest.approx(labels.GetOrigin())
