@@ -1,7 +1,7 @@
 """Tiny bundles that really segment the tiny phantom, made in a moment, for any layer's tests.
 
 Their networks tell intensities apart: about 100 is the first structure, about 200 the second,
-about 0 is background. What they must give on the phantom is thus known, without training.
+about 0 is background. On the phantom (of 1 mm) they thus give exactly its labels.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ CROP_MM = (24.0, 24.0, 24.0)
 
 
 def tiny_student(folder: Folder, **changes: Any) -> Bundle:
-    """One 3-D network with stride-2 stem, for whole volumes of 1 mm.
+    """One 3-D network for whole volumes, which it sees at 1 mm.
 
     ``changes`` replace fields of its ``Description``, here and in the functions below.
     """
@@ -127,23 +127,25 @@ def tell_intensities_apart(network: SegmentationNetwork) -> None:
             elif isinstance(module, (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
                 module.weight.zero_()
                 if module.kernel_size[0] == 3:
-                    _carry(module)
+                    kernel = module.weight[0, 0].view(-1)
+                    kernel[len(kernel) // 2] = 1.0
         norms[0].bias[0] = 3.0
         classes = torch.arange(network.classes, dtype=torch.float32)
-        network.classifier.weight[:, 0] = (4 * classes).reshape(-1, *[1] * network.dimensions)
+        network.classifier.weight.flatten(1)[:, 0] = 4 * classes
+        assert network.classifier.bias is not None
         network.classifier.bias.copy_(-4 * classes * (classes + 1))
-
-
-def _carry(convolution: nn.Module) -> None:
-    """Channel 0 to channel 0: the voxel itself, or the mean of the voxels that a stride joins."""
-    where = [slice(1, 1 + stride) for stride in convolution.stride]
-    convolution.weight[(0, 0, *where)] = 1.0 / float(np.prod(convolution.stride))
 
 
 def _member(
     weights: str, dimensions: int, views: tuple[View, ...] = (), temperature: float = 1.0
 ) -> Member:
-    arguments = {"in_channels": 1, "classes": 3, "dimensions": dimensions, "widths": [4, 8]}
+    arguments = {
+        "in_channels": 1,
+        "classes": 3,
+        "dimensions": dimensions,
+        "widths": [4, 8],
+        "stem_stride": 1,  # each voxel for itself: on the network's own spacing all are right
+    }
     patch = (16,) * dimensions
     return Member(
         "student_unet", arguments, weights, NO_SUM, patch, views=views, temperature=temperature
