@@ -61,7 +61,7 @@ class KDSegmentationWidget(ScriptedLoadableModuleWidget):
         introduction.wordWrap = True
         introduction.text = _(
             "To segment a volume, call"
-            " slicer.util.getModuleLogic('KDSegmentation').segment(volumeNode, 'model name')"
+            " slicer.util.getModuleLogic('KDSegmentation').process(volumeNode, 'model name')"
             " in the Python console with one of these models:"
         )
         self.layout.addWidget(introduction)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import slicer
 
     from KDSegmentationLogic.inference.pipeline import Predictor, Result, Settings
+    from KDSegmentationLogic.inference.region import Region
 
 
 class SceneLogic:
@@ -86,7 +87,7 @@ class SceneLogic:
             raise UsageError("No volume was given.", "Give one volume a channel of the model.")
         monitor = monitor or Monitor()
         images = [image_from_volume(volume) for volume in volumes]
-        region = None
+        region: Region | None = None
         if point is not None:
             region = point_in_volume(volumes[0], point)
         elif roi is not None:

@@ -187,7 +187,7 @@ class Trainer:
     def _validate(self, since: list[dict[str, float]]) -> None:
         dice = mean_dice(self._average, self._member, self._validation)
         losses = {name: sum(p[name] for p in since) / len(since) for name in since[0]}
-        self._history.append({"step": self._step, **losses, "dice": dice})
+        self._history.append({"step": self._step, **losses, "validation_dice": dice})
         if dice > self._best_dice:
             self._best_dice, self._best_step = dice, self._step
             self._best.load_state_dict(self._average.state_dict())
