@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from Testing.making import tiny_student
 from Testing.project import module_double
 from Testing.project.source_tree import PACKAGE, ROOT
 
@@ -51,11 +54,13 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture
-def scene() -> None:
-    """The real MRML scene, without the application."""
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real MRML scene, without the application; one small model is installed."""
     from KDSegmentationLogic.scene.headless import start
 
     start()
+    monkeypatch.setenv("KDSEG_MODELS", str(tmp_path))
+    tiny_student(tmp_path / "tiny")
 
 
 def test_the_module_describes_itself(module: Any) -> None:
@@ -90,16 +95,19 @@ def test_the_package_is_found_in_the_source_tree(monkeypatch: pytest.MonkeyPatch
 def test_the_panel_lists_the_installed_models(module: Any) -> None:
     widget = module.KDSegmentationWidget()
     widget.setup()
-    introduction, models = widget.layout.widgets
-    assert "slicer.util.getModuleLogic('KDSegmentation')" in introduction.text
-    assert len(models.items()) == len(widget.logic.models()) > 0
+    _, models = widget.layout.widgets
+    assert "tiny: Tiny phantom" in models.items()
+    assert len(models.items()) == len(widget.logic.models())
 
 
 @pytest.mark.usefixtures("scene")
 def test_the_call_that_the_panel_tells_exists(module: Any) -> None:
     widget = module.KDSegmentationWidget()
     widget.setup()
-    assert callable(widget.logic.segment)
+    introduction, _ = widget.layout.widgets
+    told = re.search(r"getModuleLogic\('KDSegmentation'\)\.(\w+)\(", introduction.text)
+    assert told
+    assert callable(getattr(widget.logic, told[1]))
 
 
 def test_reloading_drops_the_package_and_reloads_the_file(module: Any) -> None:
