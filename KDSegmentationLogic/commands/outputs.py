@@ -1,0 +1,159 @@
+"""Where the results of cases go, decided and checked before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from KDSegmentationLogic.bundles.description import Label
+from KDSegmentationLogic.commands.inputs import Case
+from KDSegmentationLogic.commands.options import check_output_folder, refuse_existing
+from KDSegmentationLogic.commands.segnrrd import ENDING as SEGMENTATION
+from KDSegmentationLogic.commands.segnrrd import write_segmentation
+from KDSegmentationLogic.errors import UsageError
+from KDSegmentationLogic.imaging.reading import ending_of
+from KDSegmentationLogic.imaging.writing import WRITERS, write_image
+from KDSegmentationLogic.inference.pipeline import Result
+
+_ENDINGS = (SEGMENTATION, *WRITERS)
+
+# Formats that are read but not written, or that lose label values.
+_INSTEAD = {".nhdr": ".nrrd", ".mhd": ".mha", ".jpg": ".png", ".jpeg": ".png", ".bmp": ".png"}
+
+PROBABILITIES, UNCERTAINTY, DEVIATION = (
+    "_probabilities.nrrd",
+    "_uncertainty.nii.gz",
+    "_deviation.nrrd",
+)
+"""What the names of maps beside a label map end in."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """The label map's file, and those of the maps beside it where they were asked for."""
+
+    labels: Path
+    probabilities: Path | None = None
+    uncertainty: Path | None = None
+    deviation: Path | None = None
+
+    def files(self) -> list[Path]:
+        every = (self.labels, self.probabilities, self.uncertainty, self.deviation)
+        return [path for path in every if path is not None]
+
+    def write(self, result: Result, structures: Sequence[Label]) -> None:
+        """Write what was asked for. Raises ``ImageError``."""
+        write_labels(result.labels, structures, self.labels)
+        for image, path in (
+            (result.probabilities, self.probabilities),
+            (result.entropy, self.uncertainty),
+            (result.deviation, self.deviation),
+        ):
+            if path is not None and image is not None:
+                write_image(image, path)
+
+
+def write_labels(labels: sitk.Image, structures: Sequence[Label], path: Path) -> None:
+    """Write a label map in the format that the name ends in. Raises ``ImageError``."""
+    if path.name.lower().endswith(SEGMENTATION):
+        write_segmentation(labels, structures, path)
+    else:
+        write_image(labels, path)
+
+
+def plan_targets(
+    cases: Sequence[Case],
+    many: bool,
+    output: Path,
+    *,
+    probabilities: bool,
+    uncertainty: bool,
+    overwrite: bool,
+) -> list[Target]:
+    """A target for each case.
+
+    Parameters
+    ----------
+    output : with ``many`` a folder, in which each result is named after its case; otherwise
+        a file where it has the ending of one.
+
+    Raises
+    ------
+    UsageError : a file where a folder must be, an ending that is not written, two results of
+        one name, results that exist (without ``overwrite``), or that would replace an input.
+    """
+    folder = _is_folder(output, many)
+    check_output_folder(output if folder else output.parent)
+    paths = [output / (case.name + _ending(case)) if folder else output for case in cases]
+    _refuse_collisions(cases, paths)
+    targets = [_target(path, probabilities, uncertainty) for path in paths]
+    files = [file for target in targets for file in target.files()]
+    inputs = {file.resolve() for case in cases for file in case.files}
+    for file in files:
+        if file.resolve() in inputs:
+            raise UsageError(f"{file} is an input too.", "Give another output.")
+    refuse_existing(files, overwrite)
+    return targets
+
+
+def _is_folder(output: Path, many: bool) -> bool:
+    """Whether results go into ``output``; an ending that no file can have is refused."""
+    if output.is_dir():
+        return True
+    ending = next((e for e in _ENDINGS if output.name.lower().endswith(e)), "")
+    dicom = output.suffix.lower() == ".dcm"
+    if many and (ending or dicom or ending_of(output)):
+        raise UsageError(
+            f"Several inputs cannot go into the one file {output}.", "Give a folder with -o."
+        )
+    if ending or many:
+        return many
+    if dicom:
+        raise UsageError(
+            f"{output} asks for DICOM SEG, which this version does not write.",
+            f"Give a name that ends in {SEGMENTATION}, and export that from Slicer.",
+        )
+    if output.suffix:
+        raise UsageError(
+            f"{output} has the ending {output.suffix}, which is not written.",
+            f"Use one of {' '.join(_ENDINGS)}, or make the folder first.",
+        )
+    return True
+
+
+def _ending(case: Case) -> str:
+    first = case.files[0]
+    ending = "" if first.is_dir() else ending_of(first)
+    if ending in (".tif", ".tiff"):  # flat or not, NRRD holds it
+        return ".nrrd"
+    return _INSTEAD.get(ending, ending) or ".nii.gz"
+
+
+def _refuse_collisions(cases: Sequence[Case], paths: Sequence[Path]) -> None:
+    """Names that differ in case only are one file on Windows and macOS."""
+    seen: dict[str, Case] = {}
+    for case, path in zip(cases, paths, strict=True):
+        other = seen.setdefault(str(path).casefold(), case)
+        if other is not case:
+            raise UsageError(
+                f"The results of {other.files[0]} and {case.files[0]} would both be {path.name}.",
+                "Rename one, or segment them into different folders.",
+            )
+
+
+def _target(labels: Path, probabilities: bool, uncertainty: bool) -> Target:
+    ending = next((e for e in _ENDINGS if labels.name.lower().endswith(e)), "")
+    stem = labels.name[: len(labels.name) - len(ending)]
+
+    def beside(name: str, wanted: bool) -> Path | None:
+        return labels.with_name(stem + name) if wanted else None
+
+    return Target(
+        labels,
+        beside(PROBABILITIES, probabilities),
+        beside(UNCERTAINTY, uncertainty),
+        beside(DEVIATION, uncertainty),
+    )
