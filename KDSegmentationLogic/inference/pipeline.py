@@ -25,7 +25,7 @@ from KDSegmentationLogic.inference.engines.registry import (
     choose_device,
     open_engine,
 )
-from KDSegmentationLogic.inference.predict import HALVINGS, Runner, plan_passes, predict
+from KDSegmentationLogic.inference.predict import HALVINGS, Plan, Runner, plan_passes, predict
 from KDSegmentationLogic.inference.preprocess import Prepared, preprocess
 from KDSegmentationLogic.inference.region import Block, Point, Region, choose_block, keep_structure
 from KDSegmentationLogic.inference.restore import Restored, restore, to_source_grid
@@ -39,7 +39,8 @@ class Settings:
     """How to run, not what to run.
 
     memory_limit_gib : peak resident memory of this process; none: half of what is free.
-    threads : none: all cores that the process may use.
+    threads : none: all cores that the process may use. Holds for the whole process, as torch
+        and ITK have it.
     probabilities : also the class probabilities on the input's grid.
     uncertainty : also entropy and standard deviation over the members.
     """
@@ -58,7 +59,9 @@ class Result:
 
     labels : uint8 (uint16 for values above 255).
     probabilities, deviation : vector images, one component a class, background first.
-    entropy : of the mean probabilities, 0 (certain) to 1 (all classes alike).
+    entropy : of the mean probabilities, 0 (certain) to 1 (all classes alike). Outside of a
+        region all maps are 0.
+    device, engine : where it ran, which is the CPU where the device's memory did not suffice.
     seconds : by stage (preprocess, predict, restore); predict holds restoring in slabs.
     """
 
@@ -88,7 +91,6 @@ class Predictor:
         self.settings = settings or Settings()
         self.device, reason = choose_device(self.settings.device)
         (monitor or Monitor()).notice(f"Running on {self.device}: {reason}.")
-        self._set_threads()
         self._runners = self._open(self.device)
 
     def segment(
@@ -112,6 +114,18 @@ class Predictor:
         """
         notices: list[str] = []
         monitor = _recording(monitor or Monitor(), notices)
+        self._set_threads()
+        try:
+            result = self._segment(images, region, monitor)
+        except MemoryError as error:
+            raise _too_large() from error
+        result.notices = notices
+        monitor.report(1.0, "done")
+        return result
+
+    def _segment(
+        self, images: Sequence[sitk.Image], region: Region | None, monitor: Monitor
+    ) -> Result:
         description = self.bundle.description
         clock = _Clock()
         self._warn_of_spacing(images[0], monitor)
@@ -120,53 +134,72 @@ class Predictor:
         prepared = preprocess(parts, description.channels, description.grid)
         monitor.report(0.05, "prepared")
         clock.lap("preprocess")
-        restored = self._predict(prepared, monitor.part(0.05, 0.95))
+        restored, runners = self._predict(prepared, monitor.part(0.05, 0.95))
         clock.lap("predict")
         result = self._result(restored, prepared, parts[0], images[0], block, region, monitor)
         clock.lap("restore")
-        result.seconds, result.notices = clock.seconds, notices
-        monitor.report(1.0, "done")
+        result.device, result.engine = runners[0].engine.device, runners[0].engine.name
+        result.seconds = clock.seconds
         return result
 
-    def _predict(self, prepared: Prepared, monitor: Monitor) -> Restored:
+    def _predict(self, prepared: Prepared, monitor: Monitor) -> tuple[Restored, list[Runner]]:
         """Down the ladder: smaller windows, then the CPU; each step is told."""
-        values = np.array([0, *(label.value for label in self.bundle.description.labels)])
+        runners = self._runners
         while True:
-            for shrink in range(HALVINGS + 2):
-                try:
-                    return self._attempt(prepared, values, shrink, monitor)
-                except (EngineMemoryError, MemoryError):
-                    if shrink <= HALVINGS:
-                        monitor.notice(f"Out of memory on {self.device}: smaller windows.")
-            if self.device == "cpu":
-                raise OutOfMemoryError(
-                    "The image does not fit the memory, even in the smallest windows.",
-                    "Close other programs, or give a point or region instead of the whole image.",
-                )
-            monitor.notice(f"Out of memory on {self.device}: going on with the CPU.")
-            self.device = "cpu"
-            self._runners = self._open("cpu")
+            restored = self._on_one_device(runners, prepared, monitor)
+            if restored is not None:
+                return restored, runners
+            device = runners[0].engine.device
+            if device == "cpu":
+                raise _too_large()
+            monitor.notice(f"Out of memory on {device}: going on with the CPU.")
+            runners = self._open("cpu")
 
-    def _attempt(
-        self, prepared: Prepared, values: np.ndarray, shrink: int, monitor: Monitor
-    ) -> Restored:
-        shape = prepared.array.shape[1:]
-        budget = self._budget(prepared)
-        passes = plan_passes(self._runners, (shape[0], shape[1], shape[2]), budget, shrink)
+    def _on_one_device(
+        self, runners: list[Runner], prepared: Prepared, monitor: Monitor
+    ) -> Restored | None:
+        """The largest windows that fit; None where not even the smallest do."""
+        z, y, x = prepared.array.shape[1:]
+        budget = self._budget(prepared, runners[0].engine.device)
+        failed = None
+        for shrink in range(HALVINGS + 2):
+            passes = plan_passes(runners, (z, y, x), budget, shrink)
+            plans = [plan for member in passes for plan in member]
+            windows = [plan.tiling.size for plan in plans]
+            if windows == failed:  # the budget had already chosen what this step would try
+                continue
+            if failed:
+                monitor.notice(f"Out of memory on {runners[0].engine.device}: smaller windows.")
+            elif self.settings.memory_limit_gib and max(p.bytes_needed for p in plans) > budget:
+                monitor.notice(
+                    f"{self.settings.memory_limit_gib:g} GiB of memory are less than even the "
+                    "smallest windows need; more will be used."
+                )
+            try:
+                return self._attempt(prepared, passes, monitor)
+            except (EngineMemoryError, MemoryError):
+                failed = windows
+        return None
+
+    def _attempt(self, prepared: Prepared, passes: list[list[Plan]], monitor: Monitor) -> Restored:
+        values = np.array([0, *(label.value for label in self.bundle.description.labels)])
         planes = predict(prepared.array, passes, monitor, self.settings.uncertainty)
         return restore(
             planes, prepared, values, self.settings.probabilities, self.settings.uncertainty
         )
 
-    def _budget(self, prepared: Prepared) -> float:
+    def _budget(self, prepared: Prepared, device: str) -> float:
         """Bytes that one forward and its buffers may take."""
-        if self.device == "cuda":
+        if device == "cuda":
             import torch
 
-            return 0.8 * torch.cuda.mem_get_info()[0]
-        maps = self.settings.probabilities + self.settings.uncertainty
-        classes = self.bundle.description.classes
-        outputs = float(np.prod(prepared.oriented_shape)) * (3 + 4 * classes * maps)
+            # what torch keeps for reuse is free too, or a second image would have less
+            kept = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+            return 0.8 * (torch.cuda.mem_get_info()[0] + kept)
+        probabilities, uncertainty = self.settings.probabilities, self.settings.uncertainty
+        maps = self.bundle.description.classes * (probabilities + uncertainty) + uncertainty
+        # each output exists up to three times: array, image, image turned to the input's axes
+        outputs = 3.0 * (1 + 4 * maps) * float(np.prod(prepared.oriented_shape))
         limit = self.settings.memory_limit_gib
         if limit is None:
             return psutil.virtual_memory().available / 2 - outputs
@@ -194,8 +227,8 @@ class Predictor:
                 monitor.notice(notice)
         return Result(
             labels=_embed(labels, whole, block),
-            device=self.device,
-            engine=self._runners[0].engine.name,
+            device="",
+            engine="",
             seconds={},
             probabilities=placed(restored.probabilities),
             deviation=placed(restored.deviation),
@@ -211,7 +244,9 @@ class Predictor:
     def _set_threads(self) -> None:
         import torch
 
-        torch.set_num_threads(self.settings.threads or available_cores())
+        threads = self.settings.threads or available_cores()
+        torch.set_num_threads(threads)
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
 
     def _warn_of_spacing(self, image: sitk.Image, monitor: Monitor) -> None:
         expected = self.bundle.description.expects.spacing_range_mm
@@ -236,12 +271,27 @@ class _Clock:
         self.seconds[stage], self._last = now - self._last, now
 
 
+def _too_large() -> OutOfMemoryError:
+    return OutOfMemoryError(
+        "The image does not fit the memory, even in the smallest windows.",
+        "Close other programs, or give a point or region instead of the whole image.",
+    )
+
+
 def _recording(monitor: Monitor, notices: list[str]) -> Monitor:
+    """A monitor that keeps the notices, and never goes back where work starts again."""
+    furthest = 0.0
+
+    def progress(fraction: float, text: str) -> None:
+        nonlocal furthest
+        furthest = max(furthest, fraction)
+        monitor.report(furthest, text)
+
     def notice(text: str) -> None:
         notices.append(text)
         monitor.notice(text)
 
-    return Monitor(monitor.report, notice, monitor.cancel)
+    return Monitor(progress, notice, monitor.cancel)
 
 
 def _cut(image: sitk.Image, block: Block) -> sitk.Image:

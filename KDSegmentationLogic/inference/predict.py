@@ -35,11 +35,15 @@ class Runner:
 
 @dataclass(frozen=True)
 class Plan:
-    """One pass over the volume: a member, the axis of its slices (None: 3-D), its windows."""
+    """One pass over the volume: a member, the axis of its slices (None: 3-D), its windows.
+
+    bytes_needed : estimated, with what waits of the other passes meanwhile.
+    """
 
     runner: Runner
     slice_axis: int | None
     tiling: Tiling
+    bytes_needed: float
 
 
 def plan_passes(
@@ -48,12 +52,14 @@ def plan_passes(
     """The passes of each member over a volume [z, y, x].
 
     A member that may see the whole image does so where its forward fits ``budget_bytes``;
-    otherwise windows of its patch size, or halves of it. ``shrink`` (0 to ``HALVINGS`` + 1)
-    rules out the largest of these after an engine ran out of memory.
+    otherwise windows of its patch size, or halves of it, the smallest even where they do not
+    fit. ``shrink`` (0 to ``HALVINGS`` + 1) rules out the largest of these after an engine ran
+    out of memory.
     """
+    together = sum(len(_slice_axes(runner.member)) for runner in runners)
     return [
         [
-            Plan(runner, axis, _tiling(runner, shape, axis, budget_bytes, shrink))
+            _plan(runner, shape, axis, budget_bytes, shrink, together)
             for axis in _slice_axes(runner.member)
         ]
         for runner in runners
@@ -110,18 +116,24 @@ def _slice_axes(member: Member) -> tuple[int | None, ...]:
     return tuple(SLICE_AXIS[view] for view in member.views) or (None,)
 
 
-def _tiling(
-    runner: Runner, shape: Shape, slice_axis: int | None, budget_bytes: float, shrink: int
-) -> Tiling:
+def _plan(
+    runner: Runner,
+    shape: Shape,
+    slice_axis: int | None,
+    budget_bytes: float,
+    shrink: int,
+    together: int,
+) -> Plan:
     """The largest windows that fit: the whole volume, the patch, or the patch halved."""
-    candidates = _window_sizes(runner, shape, slice_axis)[shrink:]
-    fitting = (s for s in candidates if _bytes(runner, shape, slice_axis, s) <= budget_bytes)
-    sizes = next(fitting, candidates[-1])
+    for sizes in _window_sizes(runner, shape, slice_axis)[shrink:]:
+        needed = _bytes(runner, shape, slice_axis, sizes, together)
+        if needed <= budget_bytes:
+            break
     z, y, x = (
         axis_windows(length, size, runner.member.overlap, blend=axis != slice_axis)
         for axis, (length, size) in enumerate(zip(shape, sizes, strict=True))
     )
-    return Tiling(z, y, x)
+    return Plan(runner, slice_axis, Tiling(z, y, x), needed)
 
 
 def _window_sizes(runner: Runner, shape: Shape, slice_axis: int | None) -> list[Shape]:
@@ -142,14 +154,22 @@ def _window_sizes(runner: Runner, shape: Shape, slice_axis: int | None) -> list[
     return [shape if runner.member.whole else sizes[0], *sizes]
 
 
-def _bytes(runner: Runner, shape: Shape, slice_axis: int | None, window: Shape) -> float:
-    """Memory of one forward of a window and of the probabilities that wait for the next."""
+def _bytes(
+    runner: Runner, shape: Shape, slice_axis: int | None, window: Shape, together: int
+) -> float:
+    """Memory of one forward of a window and of what the passes, ``together``, keep meanwhile.
+
+    All passes go down the volume side by side; each is taken to keep as much as this one.
+    """
     engine = runner.engine
     voxels = float(np.prod(window))
+    result = 0.0
     if slice_axis is not None:
+        result = voxels * engine.classes * 4
         voxels *= min(_SLICES_AT_ONCE, window[slice_axis]) / window[slice_axis]
-    waiting = 2.0 * window[0] * shape[1] * shape[2] * engine.classes * 4
-    return voxels * engine.bytes_per_voxel + waiting
+    kept = window[0] * shape[1] * shape[2] * engine.classes * 4.0
+    keeping = together if window != shape else together - 1
+    return voxels * engine.bytes_per_voxel + result + keeping * kept
 
 
 def _run(array: np.ndarray, plan: Plan, monitor: Monitor, count: _Counter) -> Iterator[Block]:

@@ -7,7 +7,7 @@ directions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,8 +83,8 @@ def preprocess(images: Sequence[sitk.Image], channels: Sequence[Channel], grid: 
         resampled = _to_spacing(oriented, grid, "linear")
         array = _as_volume(sitk.GetArrayViewFromImage(resampled)).astype(np.float32)
         arrays.append(normalise(array, channel.normalisation))
-    x, y, *z = geometry.spacing
-    spacing = grid.spacing or (x, y, z[0] if z else 1.0)
+    x, y, *z = resampled.GetSpacing()
+    spacing = (x, y, z[0] if z else 1.0)
     stacked = arrays[0][np.newaxis] if len(arrays) == 1 else np.stack(arrays)
     return Prepared(stacked, spacing, geometry)
 
@@ -110,17 +110,35 @@ def normalise(array: np.ndarray, how: Normalisation) -> np.ndarray:
         array -= how.mean
         array /= how.std
         return array
-    inside = array != 0 if how.nonzero else np.ones(array.shape, bool)
-    values = array[inside] if how.nonzero else array
-    if values.size == 0:
-        return array
-    # double precision: a float32 sum over 1e8 voxels loses the mean's third digit
-    mean, std = values.mean(dtype=np.float64), values.std(dtype=np.float64)
+    mean, std = _mean_and_deviation(array, how.nonzero)
+    outside = array == 0 if how.nonzero else None
     array -= np.float32(mean)
     array /= np.float32(std) if std > 1e-8 * max(abs(mean), 1e-30) else np.float32(1)
-    if how.nonzero:
-        array[~inside] = 0
+    if outside is not None:
+        array[outside] = 0
     return array
+
+
+def _mean_and_deviation(array: np.ndarray, nonzero: bool) -> tuple[float, float]:
+    """Of all voxels or those that are not zero; (0, 1) where there is none.
+
+    In double precision: a float32 sum over 1e8 voxels loses the mean's third digit. Plane by
+    plane: a double copy of a volume is twice its size.
+    """
+    count, total, squares = 0, 0.0, 0.0
+    for plane in _values(array, nonzero):
+        count += plane.size
+        total += float(plane.sum(dtype=np.float64))
+    if count == 0:
+        return 0.0, 1.0
+    mean = total / count
+    for plane in _values(array, nonzero):
+        squares += float(np.square(np.subtract(plane, mean, dtype=np.float64)).sum())
+    return mean, float(np.sqrt(squares / count))
+
+
+def _values(array: np.ndarray, nonzero: bool) -> Iterator[np.ndarray]:
+    return (plane[plane != 0] if nonzero else plane for plane in array)
 
 
 def _check_inputs(images: Sequence[sitk.Image], channels: Sequence[Channel], grid: Grid) -> None:

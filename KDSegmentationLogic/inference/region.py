@@ -129,16 +129,15 @@ def _nearest(
 
 def _extent(image: sitk.Image, description: Description) -> tuple[float, ...]:
     """The model's field of view (mm) along the image's own axes."""
-    extent = description.field_of_view.extent_mm
-    if extent is None:  # a whole-volume model: what its first patch covers
-        spacing = description.grid.spacing or image.GetSpacing()
-        patch = description.members[0].patch
-        sizes = patch[::-1] if len(patch) == 3 else (*patch[::-1], max(patch))
-        extent = tuple(n * s for n, s in zip(sizes, spacing, strict=True))
-        assert extent is not None
     pairs = ("LR", "PA", "SI")
     network = [next(p for p in pairs if c in p) for c in description.grid.orientation]
     own = [next(p for p in pairs if c in p) for c in orientation_of(image)]
+    extent = description.field_of_view.extent_mm
+    if extent is None:  # a whole-volume model: what its first patch covers
+        spacings = description.grid.spacing or [image.GetSpacing()[own.index(p)] for p in network]
+        patch = description.members[0].patch
+        sizes = patch[::-1] if len(patch) == 3 else (*patch[::-1], max(patch))
+        extent = (sizes[0] * spacings[0], sizes[1] * spacings[1], sizes[2] * spacings[2])
     return tuple(extent[network.index(pair)] for pair in own)
 
 

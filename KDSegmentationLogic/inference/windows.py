@@ -15,6 +15,8 @@ import numpy as np
 Shape = tuple[int, int, int]
 Block = tuple[int, np.ndarray]  # first plane, probabilities [k, planes, y, x]
 
+_PLANES_AT_ONCE = 8  # what comes after works on blocks of no more planes, so in little memory
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -87,7 +89,9 @@ def stream(
     _, depth, height, width = array.shape
     z, y, x = tiling.z, tiling.y, tiling.x
     if tiling.count == 1:
-        yield 0, predict(array)
+        whole = predict(array)
+        for first in range(0, depth, _PLANES_AT_ONCE):
+            yield first, whole[:, first : first + _PLANES_AT_ONCE]
         return
     buffer = np.zeros((classes, z.size, height, width), np.float32)
     for start, following in zip(z.starts, (*z.starts[1:], depth), strict=True):
@@ -96,9 +100,12 @@ def stream(
             rows, columns = slice(y0, y0 + y.size), slice(x0, x0 + x.size)
             window = predict(array[:, start : start + z.size, rows, columns])
             share = share_z * y.share(y0)[:, None] * x.share(x0)
-            buffer[:, :, rows, columns] += window * share
+            for k in range(classes):  # a product of all classes would be another window
+                buffer[k, :, rows, columns] += window[k] * share
         done = following - start
-        yield start, buffer[:, :done].copy()
+        for first in range(0, done, _PLANES_AT_ONCE):
+            last = min(first + _PLANES_AT_ONCE, done)
+            yield start + first, buffer[:, first:last].copy()
         buffer[:, : z.size - done] = buffer[:, done:]
         buffer[:, z.size - done :] = 0
 
