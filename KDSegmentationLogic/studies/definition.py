@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from KDSegmentationLogic.bundles.decoding import DecodingError, decode
@@ -18,7 +19,8 @@ from KDSegmentationLogic.bundles.description import (
     Member,
     View,
 )
-from KDSegmentationLogic.errors import UsageError
+from KDSegmentationLogic.errors import BundleError, TrainingError, UsageError
+from KDSegmentationLogic.networks.registry import build_network
 from KDSegmentationLogic.training.losses import Objective
 from KDSegmentationLogic.training.trainer import Schedule
 
@@ -36,6 +38,22 @@ class Arm:
     views: tuple[View, ...] = ()
     whole: bool = True
     overlap: float = 0.5
+
+    def __post_init__(self) -> None:
+        # now, and not after the hours that the arms before it train
+        _require(self.seed >= 0, "a seed must not be below zero")
+        try:
+            Objective(self.schedule.losses)
+            with torch.device("meta"):
+                network = build_network(self.architecture, self.arguments)
+        except (TrainingError, BundleError) as error:
+            raise ValueError(str(error).rstrip(".")) from None
+        dimensions = self.member().dimensions
+        _require(network.dimensions == dimensions, f"{self.architecture} is not {dimensions}-D")
+        _require(
+            all(size % d == 0 for size, d in zip(self.patch, network.divisor, strict=True)),
+            f"the patch's sizes must be multiples of {network.divisor}",
+        )
 
     def member(self, sha256: str = "0" * 64) -> Member:
         """How the network is run; the checksum is known once the weights are written."""
@@ -78,19 +96,34 @@ class Study:
     bundle: BundleText
 
     def __post_init__(self) -> None:
-        names = [arm.name for arm in (*self.teachers, *self.students)]
-        if len(set(names)) != len(names):
-            raise ValueError("two arms have the same name")
-        for arm in (*self.teachers, *self.students):
-            arm.member()
-        if not self.teachers:
-            raise ValueError("a study needs teachers")
-        if any(Objective(arm.schedule.losses).needs_teacher for arm in self.teachers):
-            raise ValueError("a teacher cannot be trained with a distillation term")
+        arms = (*self.teachers, *self.students)
+        # folders and files are named after the arms, and Windows does not tell A from a
+        _require(len({arm.name.casefold() for arm in arms}) == len(arms), "two arms have one name")
+        _require(bool(self.teachers), "a study needs teachers")
+        _require(bool(self.channels) and bool(self.labels), "a study needs channels and labels")
+        _require(
+            not any(Objective(arm.schedule.losses).needs_teacher for arm in self.teachers),
+            "a teacher cannot be trained with a distillation term",
+        )
+        for what in ("value", "name"):
+            values = {getattr(label, what) for label in self.labels}
+            _require(len(values) == len(self.labels), f"two labels have the same {what}")
+        sizes = {"in_channels": len(self.channels), "classes": len(self.labels) + 1}
+        for arm in arms:
+            for key, size in sizes.items():
+                found = arm.arguments[key]
+                _require(found == size, f"the study needs {key} {size}, {arm.name} has {found}")
+            flat = len(arm.patch) <= self.grid.dimensions
+            _require(flat, f"{arm.name} is a 3-D network on a 2-D grid")
 
     def arm(self, name: str) -> Arm:
         """The teacher or student of that name."""
         return next(arm for arm in (*self.teachers, *self.students) if arm.name == name)
+
+
+def _require(condition: bool, problem: str) -> None:
+    if not condition:
+        raise ValueError(problem)
 
 
 def read_study(path: Path) -> Study:

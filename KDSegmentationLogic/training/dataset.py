@@ -55,12 +55,12 @@ def read_decathlon(folder: Path) -> Dataset:
     try:
         channels = _by_number(description["modality"])
         labels = {int(v): str(n) for v, n in description["labels"].items() if int(v) != 0}
-    except (KeyError, ValueError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise DatasetError(
             f"{folder / 'dataset.json'} lacks a usable entry: {error}.",
             "It needs 'modality' and 'labels', numbered from 0.",
         ) from None
-    splits = {name: tuple(splits_file.get(name, ())) for name in SPLITS}
+    splits = {name: _names(splits_file.get(name, []), name, folder) for name in SPLITS}
     _check_splits(splits, folder)
     cases = {case: _find_case(folder, case) for case in _all(splits)}
     return Dataset(folder.name, folder, channels, labels, cases, splits)
@@ -83,6 +83,15 @@ def _by_number(entries: dict[str, str]) -> tuple[str, ...]:
 
 def _all(splits: dict[str, tuple[str, ...]]) -> list[str]:
     return [case for name in SPLITS for case in splits[name]]
+
+
+def _names(entry: Any, split: str, folder: Path) -> tuple[str, ...]:
+    if not isinstance(entry, list) or not all(isinstance(case, str) for case in entry):
+        raise DatasetError(
+            f"{folder / 'splits.json'} holds no list of case names under '{split}'.",
+            "List the names of the cases, each in quotes.",
+        )
+    return tuple(entry)
 
 
 def _check_splits(splits: dict[str, tuple[str, ...]], folder: Path) -> None:

@@ -41,6 +41,10 @@ class Schedule:
     The learning rate rises linearly over ``warmup`` steps and falls along a cosine to zero.
     ``foreground`` and ``mirror``: see ``PatchSampler``. ``averaging``: decay of the running
     mean of the weights, which is what is validated and kept.
+
+    Raises
+    ------
+    ValueError : a value out of its range.
     """
 
     steps: int
@@ -55,6 +59,23 @@ class Schedule:
     mirror: tuple[int, ...] = ()
     validate_every: int = 100
     augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "validate_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more")
+        for name in ("learning_rate", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above zero")
+        for name in ("warmup", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be below zero")
+        if not 0 <= self.averaging < 1:
+            raise ValueError("averaging must be at least 0 and below 1")
+        if not 0 <= self.foreground <= 1:
+            raise ValueError("foreground must be a share from 0 to 1")
+        if not set(self.mirror) <= {0, 1, 2}:
+            raise ValueError("mirror must name axes of the volume: 0 z, 1 y, 2 x")
 
     def rate(self, step: int) -> float:
         """Learning rate of step 0, 1, ..."""
@@ -88,7 +109,8 @@ class Trainer:
 
     Raises
     ------
-    TrainingError : the objective needs soft targets that a case lacks; a loss is not finite.
+    TrainingError : no case to train or to validate on; the objective needs soft targets that
+        a case lacks; a loss is not finite.
     """
 
     def __init__(
@@ -104,6 +126,12 @@ class Trainer:
         self._member, self._schedule, self._seed = member, schedule, seed
         self._validation, self._checkpoint, self._device = validation, checkpoint, device
         self._objective = Objective(schedule.losses)
+        if not training or not validation:
+            # without validation no weights would ever count as the best
+            raise TrainingError(
+                "There is no case to train on, or none to validate on.",
+                "List some under 'train' and some under 'val' in splits.json.",
+            )
         if self._objective.needs_teacher and any(case.soft is None for case in training):
             raise TrainingError(
                 "The losses compare with a teacher, but some cases have no soft targets.",
@@ -222,7 +250,7 @@ class Trainer:
             self._history = facts["history"]
         except (KeyError, RuntimeError) as error:
             raise TrainingError(
-                f"The checkpoint {self._checkpoint} is of another training ({error}).",
+                f"The checkpoint {self._checkpoint} is of another training.",
                 "Use another output folder, or delete the checkpoint.",
             ) from error
 

@@ -1,0 +1,283 @@
+"""A study file is read whole, or refused with the key that is wrong."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from KDSegmentationLogic.bundles.decoding import decode, encode
+from KDSegmentationLogic.errors import UsageError
+from KDSegmentationLogic.studies.definition import Study, read_study
+
+SHIPPED = sorted((Path(__file__).resolve().parents[2] / "Resources" / "Studies").glob("*.yaml"))
+
+CONTENT: dict[str, Any] = {
+    "dataset": "Task99_Made",
+    "channels": [{"name": "T1", "modality": "MR", "normalisation": {"method": "zscore"}}],
+    "grid": {"dimensions": 3, "spacing": [1.0, 1.0, 1.0]},
+    "labels": [{"value": 1, "name": "ball", "color": [255, 0, 0]}],
+    "field_of_view": {"kind": "whole"},
+    "bundle": {
+        "name": "Ball",
+        "title": "Ball",
+        "summary": "A ball.",
+        "expects": {"description": "balls"},
+        "licence": "CC0-1.0",
+        "citation": "none",
+        "training_data": "none",
+    },
+    "teachers": [
+        {
+            "name": "slices",
+            "architecture": "dilated2d",
+            "arguments": {"in_channels": 1, "classes": 2},
+            "patch": [16, 16],
+            "views": ["axial", "sagittal"],
+            "seed": 1,
+            "schedule": {"losses": {"dice": 1.0}, "steps": 10},
+        },
+        {
+            "name": "volume",
+            "architecture": "resnet3d",
+            "arguments": {"in_channels": 1, "classes": 2, "width": 8},
+            "patch": [16, 16, 16],
+            "seed": 2,
+            "schedule": {"losses": {"cross_entropy": 1.0}, "steps": 10, "mirror": [2]},
+        },
+    ],
+    "students": [
+        {
+            "name": "student",
+            "architecture": "student_unet",
+            "arguments": {"in_channels": 1, "classes": 2, "widths": [8, 16]},
+            "patch": [16, 16, 16],
+            "seed": 3,
+            "schedule": {"losses": {"mse_probabilities": 1.0, "dice": 0.1}, "steps": 10},
+        }
+    ],
+}
+ABSENT = object()
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """The content with the entry at ``teachers.0.seed`` set to a value, or left out."""
+    content = copy.deepcopy(CONTENT)
+    *way, last = (int(key) if key.isdigit() else key for key in path.split("."))
+    place: Any = content
+    for key in way:
+        place = place[key]
+    if value is ABSENT:
+        del place[last]
+    else:
+        place[last] = value
+    return content
+
+
+def read(tmp_path: Path, content: Any) -> Study:
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump(content), "utf-8")
+    return read_study(file)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_a_study_that_ships_can_be_read(path: Path) -> None:
+    study = read_study(path)
+
+    assert study.teachers
+    assert study.students
+
+
+def test_some_study_ships() -> None:
+    assert SHIPPED
+
+
+def test_the_file_says_what_the_study_holds(tmp_path: Path) -> None:
+    study = read(tmp_path, CONTENT)
+
+    assert study.dataset == "Task99_Made"
+    assert [arm.name for arm in study.teachers] == ["slices", "volume"]
+    assert study.arm("student").schedule.losses == {"mse_probabilities": 1.0, "dice": 0.1}
+    assert study.arm("volume").schedule.mirror == (2,)
+    assert study.grid.orientation == "LPS"
+
+
+def test_an_arm_is_run_as_it_was_trained(tmp_path: Path) -> None:
+    study = read(tmp_path, CONTENT)
+
+    slices = study.arm("slices").member()
+    assert (slices.architecture, slices.patch) == ("dilated2d", (16, 16))
+    assert slices.views == ("axial", "sagittal")
+    assert slices.weights == "models/slices.safetensors"
+    assert study.arm("volume").member("a" * 64).sha256 == "a" * 64
+
+
+def test_a_study_comes_back_from_its_encoding(tmp_path: Path) -> None:
+    study = read(tmp_path, CONTENT)
+
+    assert decode(Study, encode(study), "study") == study
+
+
+WRONG: dict[str, tuple[str, Any, str]] = {
+    "no data set": ("dataset", ABSENT, r"study\.dataset: is missing"),
+    "data set as a number": ("dataset", 4, r"study\.dataset: expected text, found 4"),
+    "unknown key": ("epochs", 3, r"study\.epochs: is not a known key"),
+    "misspelt optional key": (
+        "teachers.0.schedule.learning_rat",
+        1.0,
+        r"study\.teachers\[0\]\.schedule\.learning_rat: is not a known key",
+    ),
+    "text for a number": (
+        "students.0.schedule.learning_rate",
+        "3e-3",
+        r"study\.students\[0\]\.schedule\.learning_rate: expected a number, found '3e-3'",
+    ),
+    "infinite rate": (
+        "students.0.schedule.learning_rate",
+        float("inf"),
+        r"students\[0\]\.schedule\.learning_rate: expected a finite number",
+    ),
+    "fraction of a step": (
+        "teachers.1.schedule.steps",
+        2.5,
+        r"study\.teachers\[1\]\.schedule\.steps: expected a whole number, found 2\.5",
+    ),
+    "no list": ("teachers", "two", r"study\.teachers: expected a list, found 'two'"),
+    "unknown view": (
+        "teachers.0.views",
+        ["axial", "oblique"],
+        r"study\.teachers\[0\]\.views\[1\]: expected one of axial, coronal, sagittal",
+    ),
+    "two spacings": ("grid.spacing", [1.0, 1.0], r"study\.grid\.spacing: expected 3 values"),
+    "negative spacing": ("grid.spacing", [1.0, 1.0, -1.0], r"study\.grid: a spacing must be"),
+    "four dimensions": ("grid.dimensions", 4, r"study\.grid\.dimensions: expected one of 2, 3"),
+    "label of value 0": ("labels.0.value", 0, r"study\.labels\[0\]: a label's value must be"),
+    "crop without extent": ("field_of_view.kind", "crop", r"study\.field_of_view: a crop needs"),
+    "no citation": ("bundle.citation", ABSENT, r"study\.bundle\.citation: is missing"),
+    "no step": ("teachers.0.schedule.steps", 0, r"teachers\[0\]\.schedule: steps must be 1"),
+    "empty batch": ("teachers.0.schedule.batch", 0, r"teachers\[0\]\.schedule: batch must be 1"),
+    "never validated": (
+        "students.0.schedule.validate_every",
+        0,
+        r"study\.students\[0\]\.schedule: validate_every must be 1 or more",
+    ),
+    "rate of zero": (
+        "teachers.0.schedule.learning_rate",
+        0.0,
+        r"teachers\[0\]\.schedule: learning_rate must be above zero",
+    ),
+    "negative warm-up": ("teachers.0.schedule.warmup", -1, r"schedule: warmup must not be below"),
+    "averaging of 1": ("teachers.0.schedule.averaging", 1.0, r"schedule: averaging must be at"),
+    "foreground of 2": ("teachers.0.schedule.foreground", 2.0, r"schedule: foreground must be a"),
+    "fourth axis": ("teachers.0.schedule.mirror", [3], r"schedule: mirror must name axes"),
+    "unknown loss": (
+        "students.0.schedule.losses",
+        {"mse": 1.0},
+        r"study\.students\[0\]: There is no loss called mse\. Choose from: .*mse_probabilities\.",
+    ),
+    "weight of zero": (
+        "teachers.0.schedule.losses",
+        {"dice": 0},
+        r"study\.teachers\[0\]: The weight of the loss dice is 0\.0",
+    ),
+    "no loss": (
+        "teachers.1.schedule.losses",
+        {},
+        r"study\.teachers\[1\]: The training has no loss",
+    ),
+    "unknown architecture": (
+        "students.0.architecture",
+        "vnet",
+        r"study\.students\[0\]: The architecture 'vnet' is not known",
+    ),
+    "unknown argument": (
+        "students.0.arguments.depth",
+        3,
+        r"study\.students\[0\]: The architecture 'student_unet' has no argument 'depth'",
+    ),
+    "missing argument": (
+        "teachers.1.arguments.classes",
+        ABSENT,
+        r"study\.teachers\[1\]: The architecture 'resnet3d' needs the argument 'classes'",
+    ),
+    "negative seed": ("teachers.0.seed", -1, r"study\.teachers\[0\]: a seed must not be below"),
+    "2-D without views": ("teachers.0.views", [], r"study\.teachers\[0\]: a 2-D network needs its"),
+    "3-D with views": ("teachers.1.views", ["axial"], r"teachers\[1\]: only a 2-D network has"),
+    "patch of 3 for slices": ("teachers.1.patch", [16, 16], r"study\.teachers\[1\]: a 2-D network"),
+    "network of other dimensions": (
+        "students.0.arguments.dimensions",
+        2,
+        r"study\.students\[0\]: student_unet is not 3-D",
+    ),
+    "patch that does not divide": (
+        "students.0.patch",
+        [16, 18, 16],
+        r"study\.students\[0\]: the patch's sizes must be multiples of \(4, 4, 4\)",
+    ),
+    "name that leaves the folder": (
+        "students.0.name",
+        "../x",
+        r"students\[0\]: .*leaves the bundle",
+    ),
+    "one name twice": ("students.0.name", "Volume", r"study: two arms have one name"),
+    "no teacher": ("teachers", [], r"study: a study needs teachers"),
+    "no label": ("labels", [], r"study: a study needs channels and labels"),
+    "distilled teacher": (
+        "teachers.0.schedule.losses",
+        {"mse_probabilities": 1.0},
+        r"study: a teacher cannot be trained with a distillation term",
+    ),
+    "classes without background": (
+        "teachers.1.arguments.classes",
+        1,
+        r"study: the study needs classes 2, volume has 1",
+    ),
+    "channels that are not there": (
+        "students.0.arguments.in_channels",
+        2,
+        r"study: the study needs in_channels 1, student has 2",
+    ),
+    "two labels of one value": (
+        "labels",
+        [{"value": 1, "name": name, "color": [0, 0, 0]} for name in "ab"],
+        r"study: two labels have the same value",
+    ),
+    "two labels of one name": (
+        "labels",
+        [{"value": value, "name": "a", "color": [0, 0, 0]} for value in (1, 2)],
+        r"study: two labels have the same name",
+    ),
+    "volumes of pictures": ("grid", {"dimensions": 2}, r"study: volume is a 3-D network on a 2-D"),
+}
+
+
+@pytest.mark.parametrize(("path", "value", "sentence"), WRONG.values(), ids=WRONG)
+def test_a_wrong_entry_is_refused_with_its_key(
+    tmp_path: Path, path: str, value: Any, sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=rf"study\.yaml: .*{sentence}.* Correct this entry\."):
+        read(tmp_path, changed(path, value))
+
+
+@pytest.mark.parametrize("content", [None, [], "text", 3])
+def test_a_file_that_holds_no_entries_is_refused(tmp_path: Path, content: Any) -> None:
+    with pytest.raises(UsageError, match=r"study\.yaml: study: expected an object"):
+        read(tmp_path, content)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"nowhere\.yaml does not exist"):
+        read_study(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    "text", [b"a: [1", b"a: b: c", b"\xff\xfe\x00", b"? [1]\n: 2", b"a: !!python/object:x.Y {}"]
+)
+def test_a_file_that_is_not_plain_yaml_is_refused(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "study.yaml").write_bytes(text)
+
+    with pytest.raises(UsageError, match=r"study\.yaml is not valid YAML"):
+        read_study(tmp_path / "study.yaml")

@@ -1,0 +1,160 @@
+"""From a data set on disk to a distilled student, by way of teachers and soft targets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+import yaml
+
+from KDSegmentationLogic.files import sha256_of
+from KDSegmentationLogic.inference.predict import Runner
+from KDSegmentationLogic.progress import Monitor
+from KDSegmentationLogic.studies.artefacts import RunFolder
+from KDSegmentationLogic.studies.definition import Arm, Study, read_study
+from KDSegmentationLogic.studies.stages import compute_targets, read_cases, train_arms
+from KDSegmentationLogic.training.dataset import Dataset, read_decathlon
+from KDSegmentationLogic.training.validation import case_probabilities, mean_dice
+from Testing.studies.test_definition import CONTENT
+from Testing.training import balls
+
+SPLITS = {
+    "train": ["ball0-0", "ball0-1", "ball0-2", "ball0-3", "ball0-4", "ball0-5"],
+    "val": ["ball1-0", "ball1-1"],
+    "test": ["ball2-0", "ball2-1"],
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A study after its last stage, and the sums of the teachers' weights before targets."""
+
+    study_file: Path
+    study: Study
+    dataset: Dataset
+    folder: RunFolder
+    teachers_before: dict[str, str]
+
+    def network(self, name: str) -> Runner:
+        arm = self.study.arm(name)
+        network = self.folder.network(arm)
+        return Runner(arm.member(), balls.runner(network, arm.member().dimensions).engine)
+
+    def dice(self, arm: Arm, split: str = "test") -> float:
+        cases = read_cases(self.study, self.dataset, split, Monitor())
+        return mean_dice(self.folder.network(arm), arm.member(), cases)
+
+    def sums(self) -> dict[str, str]:
+        return {arm.name: sha256_of(self.folder.weights(arm.name)) for arm in self.study.teachers}
+
+
+def write_dataset(folder: Path) -> None:
+    made = [case for seed, count in ((0, 6), (1, 2), (2, 2)) for case in balls.cases(count, seed)]
+    for name, arrays in (
+        ("images", {case.name: case.image[0] for case in made}),
+        ("labels", {case.name: case.labels for case in made}),
+    ):
+        (folder / f"{name}Tr").mkdir(parents=True)
+        for case, array in arrays.items():
+            path = folder / f"{name}Tr" / f"{case}.nii.gz"
+            sitk.WriteImage(sitk.GetImageFromArray(array), str(path))
+    description = {"modality": {"0": "MRI"}, "labels": {"0": "background", "1": "ball"}}
+    (folder / "dataset.json").write_text(json.dumps(description), "utf-8")
+    (folder / "splits.json").write_text(json.dumps(SPLITS), "utf-8")
+
+
+def arm(name: str, losses: dict[str, float], seed: int, **changes: Any) -> dict[str, Any]:
+    schedule = {"steps": 80, "batch": 4, "learning_rate": 0.01, "warmup": 5, "averaging": 0.9}
+    return {
+        "name": name,
+        "architecture": "student_unet",
+        "arguments": {"in_channels": 1, "classes": 2, "dimensions": 3, "widths": [8, 16]},
+        "patch": [16, 16, 16],
+        "seed": seed,
+        "schedule": {**schedule, "validate_every": 20, "losses": losses, **changes},
+    }
+
+
+def write_study(path: Path) -> None:
+    volume = arm("volume", {"dice": 1.0}, 1)
+    slices = arm("slices", {"cross_entropy": 1.0}, 2, batch=16)
+    slices["arguments"] = {**slices["arguments"], "dimensions": 2}
+    slices |= {"patch": [16, 16], "views": ["axial", "coronal", "sagittal"]}
+    student = arm("student", {"mse_probabilities": 1.0, "cross_entropy": 0.1}, 3)
+    channels = [{"name": "T1", "modality": "MR", "normalisation": {"method": "none"}}]
+    arms = {"teachers": [volume, slices], "students": [student]}
+    content = {**CONTENT, "channels": channels, **arms}
+    path.write_text(yaml.safe_dump(content), "utf-8")
+
+
+def go_through(study_file: Path, data: Path, folder: RunFolder) -> Run:
+    study, dataset = read_study(study_file), read_decathlon(data / "Task99_Made")
+    train_arms(study_file, data, folder, study.teachers, 1, Monitor())
+    before = {teacher.name: sha256_of(folder.weights(teacher.name)) for teacher in study.teachers}
+    compute_targets(study, dataset, folder, Monitor())
+    train_arms(study_file, data, folder, study.students, 1, Monitor())
+    return Run(study_file, study, dataset, folder, before)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    threads = torch.get_num_threads()
+    root = tmp_path_factory.mktemp("study")
+    write_dataset(root / "Task99_Made")
+    write_study(root / "study.yaml")
+    yield go_through(root / "study.yaml", root, RunFolder(root / "run"))
+    torch.set_num_threads(threads)
+
+
+def test_teachers_and_student_find_balls_that_they_never_saw(run: Run) -> None:
+    for name in ("volume", "slices", "student"):
+        assert run.dice(run.study.arm(name)) > 0.75, name
+
+
+def test_a_soft_target_is_the_mean_of_the_teachers_probabilities(run: Run) -> None:
+    case = read_cases(run.study, run.dataset, "train", Monitor())[1]
+
+    teachers = [case_probabilities(case.image, [run.network(n)]) for n in ("volume", "slices")]
+
+    soft = run.folder.load_soft(case.name) / 255
+    assert np.abs(soft - np.mean(teachers, axis=0)).max() <= 1 / 510 + 1e-5
+    assert np.abs(teachers[0] - teachers[1]).max() > 0.05, "the teachers are not alike"
+
+
+def test_there_is_one_soft_target_a_training_case(run: Run) -> None:
+    found = {path.stem for path in (run.folder.root / "targets").iterdir()}
+
+    assert found == set(SPLITS["train"])
+
+
+def test_the_teachers_stay_as_they_were(run: Run) -> None:
+    assert run.sums() == run.teachers_before
+
+
+def test_the_history_tells_both_terms_and_they_fell(run: Run) -> None:
+    history = run.folder.facts(run.study.arm("student"))["history"]
+
+    for term in ("mse_probabilities", "cross_entropy"):
+        assert history[-1][term] < history[0][term] / 2
+
+
+def test_going_through_again_does_nothing_twice(run: Run) -> None:
+    def written() -> dict[str, int]:
+        files = (path for path in run.folder.root.rglob("*") if path.is_file())
+        return {str(path): path.stat().st_mtime_ns for path in files}
+
+    before = written()
+    go_through(run.study_file, run.study_file.parent, run.folder)
+
+    assert written() == before
+
+
+def test_no_half_written_file_is_left(run: Run) -> None:
+    assert not list(run.folder.root.rglob(".writing-*"))
