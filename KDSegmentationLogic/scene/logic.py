@@ -9,6 +9,7 @@ Positions are world RAS mm, as Slicer shows them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from KDSegmentationLogic.bundles.bundle import Bundle
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from KDSegmentationLogic.inference.pipeline import Predictor, Result, Settings
     from KDSegmentationLogic.inference.region import Region
+    from KDSegmentationLogic.scene.compared import ComparisonNodes
 
 
 class SceneLogic:
@@ -66,6 +68,61 @@ class SceneLogic:
             bundle.description.labels,
             volumes[0],
             name or f"{volumes[0].GetName()} {bundle.name}",
+        )
+
+    def compare(
+        self,
+        volumes: slicer.vtkMRMLVolumeNode | Sequence[slicer.vtkMRMLVolumeNode],
+        first: str,
+        second: str,
+        point: Sequence[float] | None = None,
+        roi: slicer.vtkMRMLMarkupsROINode | None = None,
+        settings: Settings | None = None,
+        monitor: Monitor | None = None,
+    ) -> ComparisonNodes:
+        """Two models, usually a student and its ensemble, on the same input.
+
+        Adds both segmentations, the voxels where they differ, the second one's uncertainty and
+        a table of agreement (Dice, HD95, volumes, seconds). Parameters and errors as ``process``.
+        """
+        from KDSegmentationLogic.evaluation.agreement import agreement
+        from KDSegmentationLogic.inference.pipeline import Settings
+        from KDSegmentationLogic.scene.compared import ModelLabels, add_comparison
+
+        volumes = volumes if isinstance(volumes, (list, tuple)) else [volumes]
+        monitor = monitor or Monitor()
+        settings = replace(settings or Settings(), uncertainty=True)
+        bundles = [find_bundle(model) for model in (first, second)]
+        results = [
+            self.predict(volumes, model, point, roi, settings, monitor.part(n / 2, (n + 1) / 2))
+            for n, model in enumerate((first, second))
+        ]
+        names = [{label.value: label.name for label in b.description.labels} for b in bundles]
+        found = agreement(results[0].labels, results[1].labels, names[0], names[1])
+        seconds = [sum(result.seconds.values()) for result in results]
+        rows = [
+            {
+                "structure": structure.name,
+                "dice": structure.dice,
+                f"hd95 ({structure.unit})": structure.hd95,
+                f"{bundles[0].name} ({structure.volume_unit})": structure.prediction_volume,
+                f"{bundles[1].name} ({structure.volume_unit})": structure.reference_volume,
+                f"{bundles[0].name} (s)": seconds[0],
+                f"{bundles[1].name} (s)": seconds[1],
+            }
+            for structure in found.structures
+        ]
+        title = volumes[0].GetName()
+        models = tuple(
+            ModelLabels(f"{title} {bundle.name}", result.labels, bundle.description.labels)
+            for bundle, result in zip(bundles, results, strict=True)
+        )
+        return add_comparison(
+            volumes[0],
+            (models[0], models[1]),
+            found.disagreement,
+            results[1].entropy,
+            {f"{title} agreement": rows},
         )
 
     def predict(

@@ -25,7 +25,7 @@ def box_in_volume(volume: slicer.vtkMRMLVolumeNode, roi: slicer.vtkMRMLMarkupsRO
     ------
     SceneError : the ROI has no extent yet.
     """
-    size = np.array(roi.GetSizeWorld())
+    size = np.array(roi.GetSize())
     if not (size > 0).all():
         raise SceneError(f"The region {roi.GetName()} has no extent.", "Place it in a view first.")
     to_world = slicer.util.arrayFromVTKMatrix(roi.GetObjectToWorldMatrix())
