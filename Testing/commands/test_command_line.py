@@ -22,7 +22,7 @@ def test_help_imports_nothing_heavy_and_names_every_command(project_root: Path) 
     command = [sys.executable, "-c", code]
     run = subprocess.run(command, cwd=project_root, capture_output=True, text=True, check=True)
     assert run.stdout.splitlines()[-1] == "[]"
-    for name in ("models", "segment", "evaluate", "study"):
+    for name in ("models", "segment", "compare", "evaluate", "study", "demo"):
         assert name in run.stdout
 
 
