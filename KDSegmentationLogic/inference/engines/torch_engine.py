@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from KDSegmentationLogic.inference.engines.base import EngineMemoryError
 from KDSegmentationLogic.progress import Monitor
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
-_CONVOLUTIONS_COPY = 1.75  # measured: 1.0 (dilated2d, unet3d) to 1.75 (resnet3d)
+# measured peak by tensors alive: up to 1.75 in layers (convolutions copy; resnet3d)
+_LAYERS_KEEP = 1.75
+_ALLOCATOR_KEEPS = 1.2
 
 
 class TorchEngine:
@@ -63,53 +63,59 @@ class TorchEngine:
         return logits
 
     def _estimate_bytes_per_voxel(self) -> float:
-        """From the tensors alive in a forward without numbers (on torch's meta device).
-
-        That does not see the convolutions' own copies, nor that of logits from channels last
-        into plain order.
-        """
-        size = [-(-128 // d) * d for d in self.divisor]
-        tensors = (*self._network.named_parameters(), *self._network.named_buffers())
-        empty = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
+        """From the tensors alive during a forward of a small image; they grow with its size."""
+        # a 2-D network may pad by its receptive field, which in a small image weighs too much
+        least = 32 if self.dimensions == 3 else 128
+        size = [-(-least // d) * d for d in self.divisor]
         live = _LiveTensors()
-        with torch.no_grad(), live:
-            image = torch.empty(1, self._channels, *size, device="meta")
-            self._softmax(torch.func.functional_call(self._network, empty, (image,)))
-        voxels = float(np.prod(size))
-        return max(
-            _CONVOLUTIONS_COPY * live.peak / voxels, 4.0 * (2 * self.classes + self._channels)
-        )
+        with torch.inference_mode(), live.of_layers(self._network):
+            image = torch.zeros(1, self._channels, *size, device=self.device)
+            logits = self._network(image.contiguous(memory_format=self._format))
+            live.count(logits)
+        # the softmax works in place, but wants the classes' values side by side in memory
+        at_end = live.now if logits.is_contiguous() else live.now + logits.nbytes
+        needed = max(_LAYERS_KEEP * live.peak, _ALLOCATOR_KEEPS * at_end)
+        return needed / float(np.prod(size))
 
 
-class _LiveTensors(TorchDispatchMode):
-    """Counts the bytes of all tensors made meanwhile and not yet freed."""
+class _LiveTensors:
+    """Bytes of the tensors that went into or came out of a network's layers and are not freed."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.now, self.peak = 0, 0
         self._known: set[int] = set()
 
-    def __torch_dispatch__(
-        self, function: Any, _: Any, arguments: Any = (), keywords: Any = None
-    ) -> Any:
-        result = function(*arguments, **(keywords or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor):
-                self._count(tensor.untyped_storage())
-        return result
+    @contextlib.contextmanager
+    def of_layers(self, network: nn.Module) -> Iterator[None]:
+        def look(_: nn.Module, inputs: Any, output: Any) -> None:
+            for tensor in (*inputs, output):
+                self.count(tensor)
+            self.peak = max(self.peak, self.now)
 
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key in self._known:
+        hooks = [leaf.register_forward_hook(look) for leaf in _leaves(network)]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def count(self, tensor: Any) -> None:
+        if not isinstance(tensor, torch.Tensor):
             return
-        self._known.add(key)
-        self.now += size
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._forget, key, size)
+        storage = tensor.untyped_storage()
+        key, size = storage.data_ptr(), storage.nbytes()
+        if key not in self._known:
+            self._known.add(key)
+            self.now += size
+            weakref.finalize(storage, self._forget, key, size)
 
     def _forget(self, key: int, size: int) -> None:
         self._known.discard(key)
         self.now -= size
+
+
+def _leaves(network: nn.Module) -> list[nn.Module]:
+    return [module for module in network.modules() if not list(module.children())]
 
 
 @contextlib.contextmanager
@@ -119,8 +125,7 @@ def _cancellable(network: nn.Module, monitor: Monitor) -> Iterator[None]:
     def check(*_: Any) -> None:
         monitor.check()
 
-    leaves = [m for m in network.modules() if not list(m.children())]
-    hooks = [leaf.register_forward_pre_hook(check) for leaf in leaves]
+    hooks = [leaf.register_forward_pre_hook(check) for leaf in _leaves(network)]
     try:
         yield
     finally:
