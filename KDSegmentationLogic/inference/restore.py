@@ -8,7 +8,7 @@ only cells at boundaries are interpolated at full resolution (about 1 % of them)
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
@@ -41,17 +41,14 @@ class Restored:
     entropy: np.ndarray | None = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class _AxisMap:
     """Linear interpolation from ``source`` voxels to ``target`` voxels along one axis."""
 
     low: np.ndarray
     high: np.ndarray
     fraction: np.ndarray  # float32, the share of ``high``
-    identity: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.identity = bool(not self.fraction.any() and (np.diff(self.low) == 1).all())
+    identity: bool
 
 
 def _axis_map(target: int, target_mm: float, source: int, source_mm: float) -> _AxisMap:
@@ -60,8 +57,10 @@ def _axis_map(target: int, target_mm: float, source: int, source_mm: float) -> _
     position = np.clip(position + (source - 1) / 2, 0, source - 1)
     # 1e-6 of a voxel is rounding, not position: without this equal grids would not be identity
     position = np.where(abs(position - position.round()) < 1e-6, position.round(), position)
-    low = np.minimum(position.astype(np.intp), max(source - 2, 0))
-    return _AxisMap(low, np.minimum(low + 1, source - 1), (position - low).astype(np.float32))
+    low = position.astype(np.intp)
+    fraction = (position - low).astype(np.float32)
+    identity = np.array_equal(position, np.arange(source))
+    return _AxisMap(low, np.minimum(low + 1, source - 1), fraction, identity)
 
 
 def restore(

@@ -1,0 +1,61 @@
+"""Networks with random weights and engines that fail when a test wants them to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from KDSegmentationLogic.bundles.description import NO_SUM, Member
+from KDSegmentationLogic.inference.engines.base import EngineMemoryError
+from KDSegmentationLogic.inference.engines.torch_engine import TorchEngine
+from KDSegmentationLogic.inference.predict import Runner
+from KDSegmentationLogic.networks.registry import build_network
+from KDSegmentationLogic.progress import Monitor
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def random_runner() -> Callable[..., Runner]:
+    """``random_runner(seed, dimensions=2, views=("axial",), patch=(8, 8))``: random weights."""
+
+    def build(seed: int = 0, dimensions: int = 3, **changes: Any) -> Runner:
+        torch.manual_seed(seed)
+        arguments = {"in_channels": 1, "classes": 3, "dimensions": dimensions, "widths": [4, 8]}
+        network = build_network("student_unet", arguments)
+        settings: dict[str, Any] = {"patch": (16,) * dimensions, **changes}
+        member = Member("student_unet", arguments, "models/model.safetensors", NO_SUM, **settings)
+        return Runner(member, TorchEngine(network, member.temperature))
+
+    return build
+
+
+class Limited:
+    """An engine that runs another one and has memory for ``voxels`` at a time, no more."""
+
+    name = "limited"
+
+    def __init__(self, engine: TorchEngine, voxels: float, device: str = "cpu") -> None:
+        self._engine, self._voxels = engine, voxels
+        self.device = device
+        self.dimensions, self.divisor = engine.dimensions, engine.divisor
+        self.classes, self.bytes_per_voxel = engine.classes, engine.bytes_per_voxel
+        self.shapes: list[tuple[int, ...]] = []
+
+    def probabilities(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
+        self.shapes.append(batch.shape)
+        if batch.size > self._voxels:
+            raise EngineMemoryError(f"{batch.size} voxels")
+        return self._engine.probabilities(batch, monitor)
+
+
+@pytest.fixture
+def limited() -> type[Limited]:
+    return Limited
