@@ -1,7 +1,7 @@
 """A function run in a process of its own, with its progress and its errors brought back.
 
-Standard library only. A fresh process measures memory that nothing else has touched, and a
-library that ends its process (OpenGL where there is none) does not end the command.
+A fresh process measures memory that nothing else has touched, and a library that ends its
+process (OpenGL where there is none) does not end the command.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from KDSegmentationLogic.commands.child import in_child
 from KDSegmentationLogic.commands.comparison import Comparison, Side, first_image
 from KDSegmentationLogic.commands.tables import Row, agreement_rows, model_rows
 from KDSegmentationLogic.errors import DependencyError, KDSegError
+from KDSegmentationLogic.files import atomic_file
 from KDSegmentationLogic.progress import Monitor
 
 SCENE, PICTURE = "scene.mrb", "comparison.png"
@@ -31,15 +34,15 @@ class Shown:
 
 @dataclass(frozen=True)
 class Drawing:
-    """All that a scene is built of, to be sent to another process."""
+    """All that a scene is built of, and the folder for its files, to be sent to a process."""
 
     name: str
     image: sitk.Image
     models: tuple[Shown, Shown]
+    disagreement: sitk.Image
     uncertainty: sitk.Image | None
     tables: Mapping[str, Sequence[Row]]
-    scene: Path
-    picture: Path
+    folder: Path
 
 
 def draw_comparison(comparison: Comparison, folder: Path, monitor: Monitor) -> list[Path]:
@@ -52,20 +55,23 @@ def draw_comparison(comparison: Comparison, folder: Path, monitor: Monitor) -> l
     if image.GetDimension() != 3:
         monitor.notice(f"No {SCENE} and {PICTURE}: Slicer's views are for volumes.")
         return []
-    drawing = Drawing(
-        comparison.case.name,
-        image,
-        (_shown(comparison.first), _shown(comparison.second)),
-        comparison.second.measured.result.entropy,
-        {"Agreement": agreement_rows([comparison]), "Models": model_rows([comparison])},
-        folder / SCENE,
-        folder / PICTURE,
-    )
-    try:
-        in_child(draw, drawing, monitor)
-    except KDSegError as error:
-        monitor.notice(f"Not all of {SCENE} and {PICTURE} could be made. {error}")
-    return [path for path in drawing_files(folder) if path.exists()]
+    # A process that is ended on the way leaves things behind, but not beside the user's files.
+    with tempfile.TemporaryDirectory(prefix="kdseg-", ignore_cleanup_errors=True) as place:
+        drawing = Drawing(
+            comparison.case.name,
+            image,
+            (_shown(comparison.first), _shown(comparison.second)),
+            comparison.agreement.disagreement,
+            comparison.second.measured.result.entropy,
+            {"Agreement": agreement_rows([comparison]), "Models": model_rows([comparison])},
+            Path(place),
+        )
+        try:
+            in_child(draw, drawing, monitor)
+        except KDSegError as error:
+            monitor.notice(f"Not all of {SCENE} and {PICTURE} could be made. {error}")
+        made = [Path(place) / name for name in (SCENE, PICTURE)]
+        return [_land(path, folder) for path in made if path.exists()]
 
 
 def drawing_files(folder: Path) -> list[Path]:
@@ -87,28 +93,30 @@ def draw(drawing: Drawing, monitor: Monitor) -> None:
             f"The package {error.name} is not installed.",
             "Install it with: pip install slicer-core",
         ) from None
+    tempfile.tempdir = str(drawing.folder)
     headless.start()
-    from KDSegmentationLogic.scene import comparison, files, segmentations, tables, volumes
+    from KDSegmentationLogic.scene import compared, comparison, files, volumes
 
     volume = volumes.volume_from_image(drawing.image, drawing.name)
-    results = []
-    for shown in drawing.models:
-        node = segmentations.segmentation_from_labels(
-            shown.labels, shown.structures, volume, shown.title
-        )
-        results.append(comparison.Result(node, shown.title, shown.seconds, shown.dice))
-    if drawing.uncertainty is not None:
-        title = f"Uncertainty of {drawing.models[1].title}"
-        volumes.display_as_map(
-            volumes.volume_from_image(drawing.uncertainty, title, beside=volume), 0.0, 1.0
-        )
-    for title, rows in drawing.tables.items():
-        tables.table_from_rows(rows, title)
+    first, second = (compared.ModelLabels(m.title, m.labels, m.structures) for m in drawing.models)
+    nodes = compared.add_comparison(
+        volume, (first, second), drawing.disagreement, drawing.uncertainty, drawing.tables
+    )
     _show_in_slices(volume.GetID())
-    files.save_scene(drawing.scene)
+    files.save_scene(drawing.folder / SCENE)
     monitor.report(0.3, "scene")
-    comparison.side_by_side(volume, results[0], results[1], drawing.picture)
+    student, ensemble = (
+        comparison.Result(node, model.title, model.seconds, model.dice)
+        for node, model in zip((nodes.first, nodes.second), drawing.models, strict=True)
+    )
+    comparison.side_by_side(volume, student, ensemble, drawing.folder / PICTURE)
     monitor.report(1.0, "picture")
+
+
+def _land(made: Path, folder: Path) -> Path:
+    with atomic_file(folder / made.name) as temporary:
+        shutil.copyfile(made, temporary)
+    return folder / made.name
 
 
 def _shown(side: Side) -> Shown:

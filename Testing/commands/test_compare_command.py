@@ -96,6 +96,7 @@ def test_the_scene_holds_volume_segmentations_uncertainty_and_tables(compared) -
     }
     volumes = {"case", "Uncertainty of tiny-ensemble"}
     assert volumes | {"tiny-student", "tiny-ensemble", "Agreement", "Models"} <= found
+    assert "tiny-student against tiny-ensemble" in found
     (shown,) = {
         node.GetBackgroundVolumeID()
         for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
