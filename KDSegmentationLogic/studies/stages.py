@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from KDSegmentationLogic.inference.engines.registry import available_cores
 from KDSegmentationLogic.inference.engines.torch_engine import TorchEngine
 from KDSegmentationLogic.inference.predict import Runner
 from KDSegmentationLogic.progress import Monitor
@@ -29,20 +30,24 @@ def train_arms(
     jobs: int,
     monitor: Monitor,
 ) -> None:
-    """Train those arms that are not trained yet, ``jobs`` at a time, one thread each.
+    """Train those arms that are not trained yet, ``jobs`` at a time, cores shared evenly.
 
     Two trainings of one thread beside each other do 1.9 times the work of one; one training
-    on two threads does 1.6 times.
+    on two threads does 1.6 times. The threads do not depend on what is already trained: a
+    resumed run computes what an undisturbed one would have.
     """
     waiting = [arm for arm in arms if not folder.is_trained(arm)]
+    jobs = max(1, min(jobs, len(arms)))
+    threads = max(1, available_cores() // jobs)
     if jobs == 1:
         for arm in waiting:
-            train_arm(study_file, data, folder.root, arm.name, monitor)
+            train_arm(study_file, data, folder.root, arm.name, threads, monitor)
         return
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context) as pool:
         futures = {
-            pool.submit(train_arm, study_file, data, folder.root, arm.name): arm for arm in waiting
+            pool.submit(train_arm, study_file, data, folder.root, arm.name, threads): arm
+            for arm in waiting
         }
         for done, future in enumerate(concurrent.futures.as_completed(futures), 1):
             future.result()
@@ -50,10 +55,15 @@ def train_arms(
 
 
 def train_arm(
-    study_file: Path, data: Path, root: Path, name: str, monitor: Monitor | None = None
+    study_file: Path,
+    data: Path,
+    root: Path,
+    name: str,
+    threads: int = 1,
+    monitor: Monitor | None = None,
 ) -> None:
     """Train one arm in this process, from its checkpoint where there is one."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     monitor = monitor or Monitor()
     study, folder = read_study(study_file), RunFolder(root)
     arm, dataset = study.arm(name), find_dataset(study.dataset, data)
