@@ -24,6 +24,10 @@ class KDSegError(Exception):
         self.remedy = remedy.rstrip()
         super().__init__(f"{self.cause} {self.remedy}")
 
+    def __reduce__(self) -> tuple[type[KDSegError], tuple[str, str]]:
+        """Lets the error come back from another process."""
+        return type(self), (self.cause, self.remedy)
+
 
 class ImageError(KDSegError):
     """An image cannot be read, or its geometry or values make a result meaningless."""

@@ -57,10 +57,12 @@ def decode(kind: type[T], value: Any, where: str) -> T:
         raise DecodingError(where, str(error)) from None
 
 
-def encode(value: Any) -> Any:
+def encode(value: Any, omit_defaults: bool = False) -> Any:
     """The inverse of ``decode``: dataclasses to dictionaries, tuples to lists.
 
-    Optional fields at their default are left out, so that files stay readable.
+    Optional fields that are None are left out, so that files stay readable; with
+    ``omit_defaults`` all fields at their default, so that what is compared or hashed does not
+    change when a dataclass gets a new field.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         result = {}
@@ -68,13 +70,21 @@ def encode(value: Any) -> Any:
             item = getattr(value, field.name)
             if item is None and field.default is None:
                 continue
-            result[field.name] = encode(item)
+            if omit_defaults and item == _default(field):
+                continue
+            result[field.name] = encode(item, omit_defaults)
         return result
     if isinstance(value, (list, tuple)):
-        return [encode(item) for item in value]
+        return [encode(item, omit_defaults) for item in value]
     if isinstance(value, dict):
-        return {key: encode(item) for key, item in value.items()}
+        return {key: encode(item, omit_defaults) for key, item in value.items()}
     return value
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
 
 
 def _decode_hint(hint: Any, value: Any, where: str) -> Any:

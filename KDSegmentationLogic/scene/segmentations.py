@@ -16,13 +16,11 @@ import slicer
 import vtk
 from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from KDSegmentationLogic.bundles.description import Code, Label, Terminology
+from KDSegmentationLogic.bundles.description import Label
+from KDSegmentationLogic.bundles.terminology import terminology_tag
 from KDSegmentationLogic.errors import SceneError
 from KDSegmentationLogic.imaging.geometry import same_grid
 from KDSegmentationLogic.scene import hierarchy, volumes
-
-_CONTEXT = "Segmentation category and type - DICOM master list"
-_ANATOMY = "Anatomic codes - DICOM master list"
 
 
 def segmentation_from_labels(
@@ -119,17 +117,6 @@ def add_segment(
     identifier = segmentation.GenerateUniqueSegmentID(name)
     segmentation.AddSegment(segment, identifier)
     return identifier
-
-
-def terminology_tag(terminology: Terminology) -> str:
-    """What Slicer stores of a segment's codes: seven parts, each ``scheme^value^meaning``."""
-    type_and_side = [terminology.category, terminology.type, terminology.modifier]
-    coded = [_coded(code) for code in type_and_side]
-    return "~".join([_CONTEXT, *coded, _ANATOMY, _coded(None), _coded(None)])
-
-
-def _coded(code: Code | None) -> str:
-    return "^".join([code.scheme, code.value, code.meaning]) if code else "^^"
 
 
 def _labelmap() -> str:

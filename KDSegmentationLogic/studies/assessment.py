@@ -48,10 +48,10 @@ def assess(
 ) -> list[ArmResult]:
     """Every bundle and every ensemble member on one split; written once, then read back.
 
-    Writes ``report/<split>.json`` and, per model, ``report/<split>-<model>.csv`` with each
-    case and structure.
+    Writes ``<split>.json`` and, per model, ``<split>-<model>.csv`` with each case and
+    structure.
     """
-    target = folder.root / "report" / f"{split}.json"
+    target = folder.report(f"{split}.json")
     if target.is_file():
         return [ArmResult(**row) for row in json.loads(target.read_text("utf-8"))]
     models = [*bundles, *(single for bundle in bundles for single in _members(bundle))]

@@ -32,7 +32,7 @@ def write_bundles(study: Study, folder: RunFolder) -> list[Bundle]:
 def _write(
     study: Study, folder: RunFolder, name: str, arms: Sequence[Arm], relative: str | None
 ) -> Bundle:
-    target = folder.root / "bundles" / name
+    target = folder.bundle(name, arms)
     if target.is_dir():
         return load_bundle(target)
     ensemble = len(arms) > 1

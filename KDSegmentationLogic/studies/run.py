@@ -42,7 +42,8 @@ def run_study(
         raise UsageError(f"There is no stage called {until}.", f"Choose from: {', '.join(STAGES)}.")
     monitor = monitor or Monitor()
     study_file, data = study_file.resolve(), data.resolve()
-    run, study = RunFolder(folder.resolve()), read_study(study_file)
+    study = read_study(study_file)
+    run = RunFolder(folder.resolve(), study)
     dataset = find_dataset(study.dataset, data)
     wanted = STAGES[: STAGES.index(until) + 1]
 
@@ -59,6 +60,6 @@ def run_study(
         if {"val": "validate", "test": "test"}[split] not in wanted:
             return
         results = assess(study, dataset, run, bundles, split, monitor.part(start, start + 0.05))
-        write_text(run.root / "report" / f"{split}.md", markdown(results))
+        write_text(run.report(f"{split}.md"), markdown(results))
     hardware = f"{platform.machine()}, {available_cores()} cores, {choose_device('auto')[0]}"
     note_measured(bundles, results, f"{study.dataset}, test", hardware)

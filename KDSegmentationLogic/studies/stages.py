@@ -65,9 +65,9 @@ def train_arm(
     """Train one arm in this process, from its checkpoint where there is one."""
     torch.set_num_threads(threads)
     monitor = monitor or Monitor()
-    study, folder = read_study(study_file), RunFolder(root)
-    arm, dataset = study.arm(name), find_dataset(study.dataset, data)
-    folder.claim(arm, study)
+    study = read_study(study_file)
+    folder, arm = RunFolder(root, study), study.arm(name)
+    dataset = find_dataset(study.dataset, data)
     training = read_cases(study, dataset, "train", monitor.part(0, 0.02))
     if Objective(arm.schedule.losses).needs_teacher:
         training = [case.with_soft(folder.load_soft(case.name)) for case in training]
@@ -77,7 +77,7 @@ def train_arm(
         training,
         read_cases(study, dataset, "val", monitor.part(0.02, 0.03)),
         arm.seed,
-        folder.checkpoint(name),
+        folder.checkpoint(arm),
     )
     folder.save_trained(arm, trainer.run(monitor.part(0.03, 1)))
 

@@ -96,17 +96,6 @@ def test_slicer_itself_would_write_the_same_header(labels, tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("slicer")
-def test_the_codes_are_written_as_the_scene_writes_them() -> None:
-    from KDSegmentationLogic.bundles.terminology import terminology_tag
-    from KDSegmentationLogic.scene import segmentations
-
-    for label in STRUCTURES:
-        if label.terminology is not None:
-            scene = segmentations.terminology_tag(label.terminology)
-            assert terminology_tag(label.terminology) == scene
-
-
-@pytest.mark.usefixtures("slicer")
 def test_a_flat_label_map_becomes_one_slice(tmp_path: Path) -> None:
     from KDSegmentationLogic.scene.files import load_segmentation
 

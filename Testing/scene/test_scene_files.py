@@ -12,6 +12,7 @@ import pytest
 import SimpleITK as sitk
 import slicer
 
+from KDSegmentationLogic.bundles.terminology import terminology_tag
 from KDSegmentationLogic.errors import SceneError
 from KDSegmentationLogic.scene import files, segmentations, tables, volumes
 from Testing.scene import cases
@@ -78,7 +79,7 @@ def assert_unchanged(back: sitk.Image, labels: sitk.Image, found: dict) -> None:
     for label in cases.LABELS:
         color, codes = found["segments"][f"label_{label.value}"]
         assert color == pytest.approx([channel / 255 for channel in label.color], abs=1e-5)
-        assert codes == segmentations.terminology_tag(label.terminology)
+        assert codes == terminology_tag(label.terminology)
 
 
 def test_a_segmentation_file_says_everything_to_another_process(

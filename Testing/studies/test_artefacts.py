@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from KDSegmentationLogic.bundles.decoding import decode
 from KDSegmentationLogic.bundles.description import Grid, Normalisation
-from KDSegmentationLogic.errors import UsageError
+from KDSegmentationLogic.errors import TrainingError
 from KDSegmentationLogic.networks.registry import build_network
 from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.definition import Arm, Study
@@ -28,8 +29,8 @@ def study() -> Study:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> RunFolder:
-    return RunFolder(tmp_path / "run")
+def folder(tmp_path: Path, study: Study) -> RunFolder:
+    return RunFolder(tmp_path / "run", study)
 
 
 def probabilities(classes: int, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
@@ -43,7 +44,7 @@ def probabilities(classes: int, shape: tuple[int, ...], seed: int = 0) -> np.nda
 def test_a_soft_target_comes_back_within_half_a_255th(
     tmp_path_factory: pytest.TempPathFactory, classes: int, seed: int
 ) -> None:
-    folder = RunFolder(tmp_path_factory.mktemp("run"))
+    folder = RunFolder(tmp_path_factory.mktemp("run"), decode(Study, CONTENT, "study"))
     exact = probabilities(classes, (3, 4, 5), seed)
 
     folder.save_soft("case", exact)
@@ -73,15 +74,8 @@ def test_a_soft_target_is_named_after_its_case_with_all_its_dots(folder: RunFold
     folder.save_soft("case.1", probabilities(2, (2, 2, 2)))
 
     assert folder.soft_target("case.1").is_file()
-    assert [path.name for path in (folder.root / "targets").iterdir()] == ["case.1.npz"]
-
-
-def test_an_arm_may_be_claimed_again_by_the_same_study(folder: RunFolder, study: Study) -> None:
-    folder.claim(study.arm("volume"), study)
-    folder.claim(study.arm("volume"), study)
-    folder.claim(study.arm("student"), study)
-
-    assert (folder.arm("volume") / "settings.json").is_file()
+    kept = folder.soft_target("case.1").parent
+    assert [path.name for path in kept.iterdir()] == ["case.1.npz"]
 
 
 def other_seed(study: Study, arm: Arm) -> tuple[Study, Arm]:
@@ -108,16 +102,54 @@ def other_intensities(study: Study, arm: Arm) -> tuple[Study, Arm]:
 @pytest.mark.parametrize(
     "change", [other_seed, other_rate, other_width, other_spacing, other_intensities]
 )
-def test_an_arm_of_other_settings_is_refused_and_the_first_one_kept(
+def test_an_arm_of_other_settings_has_another_place(
     folder: RunFolder, study: Study, change: Callable[[Study, Arm], tuple[Study, Arm]]
 ) -> None:
-    folder.claim(study.arm("volume"), study)
     changed_study, changed_arm = change(study, study.arm("volume"))
 
-    with pytest.raises(UsageError, match=r"holds a training with other settings\. Give another"):
-        folder.claim(changed_arm, changed_study)
+    changed = RunFolder(folder.root, changed_study)
 
-    folder.claim(study.arm("volume"), study)
+    assert changed.weights(changed_arm) != folder.weights(study.arm("volume"))
+
+
+def test_a_changed_teacher_gives_new_soft_targets_and_new_students(
+    folder: RunFolder, study: Study
+) -> None:
+    _, other = other_seed(study, study.teachers[0])
+    changed = RunFolder(folder.root, replace(study, teachers=(other, *study.teachers[1:])))
+
+    assert changed.soft_target("case") != folder.soft_target("case")
+    student = study.arm("student")
+    assert changed.weights(student) != folder.weights(student)
+
+
+def test_a_setting_that_is_written_out_at_its_default_changes_nothing(
+    folder: RunFolder, study: Study
+) -> None:
+    content = copy.deepcopy(CONTENT)
+    content["teachers"][0]["overlap"] = 0.5
+
+    again = RunFolder(folder.root, decode(Study, content, "study"))
+
+    assert again.weights(again.study.teachers[0]) == folder.weights(study.teachers[0])
+
+
+@pytest.mark.parametrize("damage", [b"", b"no archive"])
+def test_a_damaged_soft_target_is_named(folder: RunFolder, damage: bytes) -> None:
+    folder.save_soft("case", probabilities(2, (2, 2, 2)))
+    folder.soft_target("case").write_bytes(damage)
+
+    with pytest.raises(TrainingError, match=r"case\.npz cannot be read .* Delete it"):
+        folder.load_soft("case")
+
+
+def test_damaged_weights_are_named(folder: RunFolder, study: Study) -> None:
+    arm = study.arm("student")
+    folder.weights(arm).parent.mkdir(parents=True)
+    folder.weights(arm).write_bytes(b"no weights")
+
+    with pytest.raises(TrainingError, match=r"weights\.safetensors cannot be read .* Delete it"):
+        folder.network(arm)
 
 
 def test_a_trained_network_comes_back_with_its_weights_and_facts(
@@ -140,9 +172,3 @@ def test_a_trained_network_comes_back_with_its_weights_and_facts(
     assert facts["validation_dice"] == 0.75
     assert facts["history"] == list(history)
     assert facts["seconds"] == 12.3
-
-
-def test_what_arms_and_targets_are_called_is_known_before_they_exist(folder: RunFolder) -> None:
-    assert folder.weights("a").relative_to(folder.root).as_posix() == "arms/a/weights.safetensors"
-    assert folder.checkpoint("a").parent == folder.arm("a")
-    assert not folder.root.exists()

@@ -14,12 +14,14 @@ import SimpleITK as sitk
 import torch
 import yaml
 
+from KDSegmentationLogic.bundles.bundle import load_bundle
 from KDSegmentationLogic.files import sha256_of
 from KDSegmentationLogic.inference.predict import Runner
 from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.definition import Arm, Study, read_study
-from KDSegmentationLogic.studies.stages import compute_targets, read_cases, train_arms
+from KDSegmentationLogic.studies.run import run_study
+from KDSegmentationLogic.studies.stages import read_cases
 from KDSegmentationLogic.training.dataset import Dataset, read_decathlon
 from KDSegmentationLogic.training.validation import case_probabilities, mean_dice
 from Testing.studies.test_definition import CONTENT
@@ -52,7 +54,7 @@ class Run:
         return mean_dice(self.folder.network(arm), arm.member(), cases)
 
     def sums(self) -> dict[str, str]:
-        return {arm.name: sha256_of(self.folder.weights(arm.name)) for arm in self.study.teachers}
+        return {arm.name: sha256_of(self.folder.weights(arm)) for arm in self.study.teachers}
 
 
 def write_dataset(folder: Path) -> None:
@@ -94,12 +96,12 @@ def write_study(path: Path) -> None:
     path.write_text(yaml.safe_dump(content), "utf-8")
 
 
-def go_through(study_file: Path, data: Path, folder: RunFolder) -> Run:
-    study, dataset = read_study(study_file), read_decathlon(data / "Task99_Made")
-    train_arms(study_file, data, folder, study.teachers, 1, Monitor())
-    before = {teacher.name: sha256_of(folder.weights(teacher.name)) for teacher in study.teachers}
-    compute_targets(study, dataset, folder, Monitor())
-    train_arms(study_file, data, folder, study.students, 1, Monitor())
+def go_through(study_file: Path, root: Path) -> Run:
+    study, dataset = read_study(study_file), read_decathlon(root / "Task99_Made")
+    folder = RunFolder(root / "run", study)
+    run_study(study_file, root, folder.root, until="teachers")
+    before = {teacher.name: sha256_of(folder.weights(teacher)) for teacher in study.teachers}
+    run_study(study_file, root, folder.root)
     return Run(study_file, study, dataset, folder, before)
 
 
@@ -109,7 +111,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     root = tmp_path_factory.mktemp("study")
     write_dataset(root / "Task99_Made")
     write_study(root / "study.yaml")
-    yield go_through(root / "study.yaml", root, RunFolder(root / "run"))
+    yield go_through(root / "study.yaml", root)
     torch.set_num_threads(threads)
 
 
@@ -129,7 +131,7 @@ def test_a_soft_target_is_the_mean_of_the_teachers_probabilities(run: Run) -> No
 
 
 def test_there_is_one_soft_target_a_training_case(run: Run) -> None:
-    found = {path.stem for path in (run.folder.root / "targets").iterdir()}
+    found = {path.stem for path in run.folder.soft_target("any").parent.iterdir()}
 
     assert found == set(SPLITS["train"])
 
@@ -151,10 +153,29 @@ def test_going_through_again_does_nothing_twice(run: Run) -> None:
         return {str(path): path.stat().st_mtime_ns for path in files}
 
     before = written()
-    go_through(run.study_file, run.study_file.parent, run.folder)
+    go_through(run.study_file, run.study_file.parent)
 
     assert written() == before
 
 
 def test_no_half_written_file_is_left(run: Run) -> None:
     assert not list(run.folder.root.rglob(".writing-*"))
+
+
+def test_the_report_holds_every_model_on_the_test_cases(run: Run) -> None:
+    rows = json.loads(run.folder.report("test.json").read_text("utf-8"))
+
+    ensemble, student = f"{run.study.bundle.name}-ensemble", f"{run.study.bundle.name}-student"
+    assert [row["arm"] for row in rows] == [ensemble, student, "volume", "slices"]
+    assert {row["cases"] for row in rows} == {len(SPLITS["test"])}
+
+
+def test_the_bundles_say_what_was_measured_of_them(run: Run) -> None:
+    name = f"{run.study.bundle.name}-student"
+    bundle = load_bundle(run.folder.bundle(name, run.study.students))
+
+    rows = json.loads(run.folder.report("test.json").read_text("utf-8"))
+    (row,) = (row for row in rows if row["arm"] == name)
+    (measured,) = bundle.description.measured
+    assert measured.cases == len(SPLITS["test"])
+    assert measured.dice == pytest.approx(row["dice"], abs=1e-4)
