@@ -14,11 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from KDSegmentationLogic.bundles.description import Member
 from KDSegmentationLogic.errors import TrainingError
+from KDSegmentationLogic.networks.base import SegmentationNetwork
 from KDSegmentationLogic.networks.registry import build_network
 from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.training.augmentation import Augmentation, augment
@@ -40,7 +42,10 @@ class Schedule:
 
     The learning rate rises linearly over ``warmup`` steps and falls along a cosine to zero.
     ``foreground`` and ``mirror``: see ``PatchSampler``. ``averaging``: decay of the running
-    mean of the weights, which is what is validated and kept.
+    mean of the weights, which is what is validated and kept. ``prior_bias``: the network starts
+    from predicting each class as often as it occurs (Lin et al. 2017, arXiv:1708.02002). With
+    cross-entropy on small structures the first steps otherwise only teach "background", and a
+    network without normalisation in its head may not come back from that.
 
     Raises
     ------
@@ -57,6 +62,7 @@ class Schedule:
     clip_norm: float = 5.0
     foreground: float = 0.67
     mirror: tuple[int, ...] = ()
+    prior_bias: bool = False
     validate_every: int = 100
     augmentation: Augmentation = field(default_factory=Augmentation)
 
@@ -142,6 +148,8 @@ class Trainer:
         )
         torch.manual_seed(seed)
         self._network = build_network(member.architecture, member.arguments).to(device)
+        if schedule.prior_bias:
+            _start_from_frequencies(self._network, training)
         # a step on a CPU takes 10 to 40 % less this way
         layout = torch.channels_last_3d if member.dimensions == 3 else torch.channels_last
         self._layout = layout
@@ -257,3 +265,12 @@ class Trainer:
 
 def _mixed(seed: int, step: int) -> int:
     return seed * 1_000_003 + 2 * step
+
+
+@torch.no_grad()
+def _start_from_frequencies(network: SegmentationNetwork, cases: Sequence[TrainingCase]) -> None:
+    """Set the last bias to the log frequency of each class; an absent one counts a voxel."""
+    bias = network.classifier.bias
+    counts = sum(np.bincount(case.labels.ravel(), minlength=network.classes) for case in cases)
+    frequencies = torch.from_numpy(np.maximum(counts, 1)).double()
+    bias.copy_((frequencies / frequencies.sum()).log())  # type: ignore[union-attr]
