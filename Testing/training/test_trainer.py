@@ -246,3 +246,16 @@ def test_the_dice_of_a_class_that_is_nowhere_and_not_found_is_one() -> None:
 
     assert mean_dice(network, member, [case]) == 0.0
     assert mean_dice(network, member, [replace(case, labels=0 * case.labels)]) == 1.0
+
+
+def test_with_prior_bias_an_untrained_network_predicts_each_class_as_often_as_it_occurs(
+    tmp_path: Path,
+) -> None:
+    made = balls.cases(4)
+    how = balls.schedule(1, prior_bias=True, learning_rate=1e-9)
+
+    trained = balls.train(tmp_path / "checkpoint.safetensors", how, training=made)
+
+    bias = trained.network.classifier.bias
+    expected = np.mean([case.labels == 1 for case in made])
+    assert torch.softmax(bias, 0)[1].item() == pytest.approx(expected, rel=1e-3)
