@@ -35,10 +35,15 @@ class Point:
 
 @dataclass(frozen=True)
 class Box:
-    """Segment inside this box; two opposite corners, RAS mm."""
+    """Segment inside this box.
+
+    lower, upper : two opposite corners in the box's own frame.
+    to_ras : row-major 4 x 4 matrix from that frame to RAS mm; None: the frame is RAS mm.
+    """
 
     lower: tuple[float, float, float]
     upper: tuple[float, float, float]
+    to_ras: tuple[float, ...] | None = None
 
 
 Region = Point | Box
