@@ -50,7 +50,8 @@ def save_bundle(
     Parameters
     ----------
     description : its members' ``sha256`` may be ``NO_SUM``; the true ones are put in.
-    half : weights in float16, half the size; they are read back as float32. Counters stay whole.
+    half : weights in float16, half the size; they are read back as float32. Counters stay whole,
+        and the statistics of batch normalisation float32.
     licence_text, readme : made from the description where empty.
     replace : an existing bundle of that name makes place once the new one is complete.
 
@@ -140,8 +141,10 @@ def _write_weights(content: Path, member: Member, network: nn.Module, half: bool
 
     path = content / member.weights
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Small, but a variance may be too great for float16, or so small that it loses its digits.
+    exact = ("running_mean", "running_var")
     tensors = {
-        name: _stored(tensor, half, f"{member.weights}: {name}")
+        name: _stored(tensor, half and not name.endswith(exact), f"{member.weights}: {name}")
         for name, tensor in network.state_dict().items()
     }
     save_file(tensors, path, metadata={"format": "pt"})

@@ -72,14 +72,29 @@ def test_half_precision_halves_the_floats_and_keeps_the_counters(
     (member,) = bundle.description.members
     heads = read_heads(bundle.weight_path(member))
     counters = {n for n in heads if n.endswith("num_batches_tracked")}
+    statistics = {n for n in heads if n.endswith(("running_mean", "running_var"))}
     assert counters
     assert {heads[name].dtype for name in counters} == {"I64"}
-    assert {heads[name].dtype for name in heads.keys() - counters} == {"F16"}
+    assert {heads[name].dtype for name in heads.keys() - counters - statistics} == {"F16"}
     (network,) = build(describe())
     for name, tensor in load_network(bundle, member).state_dict().items():
         wanted = network.state_dict()[name]
         assert tensor.dtype == wanted.dtype
         assert torch.allclose(tensor, wanted, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [1e-9, 1e6])
+def test_half_precision_keeps_the_statistics_of_batch_normalisation_exactly(
+    tmp_path: Path, describe: Describe, build: Build, value: float
+) -> None:
+    networks = build(describe())
+    name, variance = next(
+        found for found in networks[0].named_buffers() if found[0].endswith("running_var")
+    )
+    variance.fill_(value)
+    bundle = save_bundle(tmp_path / "half", describe(), networks, half=True)
+    loaded = load_network(bundle, bundle.description.members[0])
+    assert torch.equal(loaded.state_dict()[name], variance)
 
 
 def test_a_saved_bundle_keeps_its_given_texts_and_release(
