@@ -25,6 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from KDSegmentationLogic.bundles.decoding import encode
+from KDSegmentationLogic.bundles.description import Description
 from KDSegmentationLogic.errors import TrainingError
 from KDSegmentationLogic.files import atomic_file, write_text
 from KDSegmentationLogic.networks.base import SegmentationNetwork
@@ -53,13 +54,14 @@ class RunFolder:
     def soft_target(self, case: str) -> Path:
         return self.root / f"targets-{self._targets_key()}" / f"{case}.npz"
 
-    def bundle(self, name: str, arms: Sequence[Arm]) -> Path:
-        made_of = [self.study.bundle, *(self._arm_key(arm) for arm in arms)]
+    def bundle(self, name: str, description: Description, arms: Sequence[Arm]) -> Path:
+        made_of = [description, *(self._arm_key(arm) for arm in arms)]
         return self.root / f"bundles-{_hash(made_of)}" / name
 
     def report(self, name: str) -> Path:
         arms = (*self.study.teachers, *self.study.students)
-        return self.root / f"report-{_hash([self._arm_key(arm) for arm in arms])}" / name
+        made_of = [self.study.labels, self.study.field_of_view, *map(self._arm_key, arms)]
+        return self.root / f"report-{_hash(made_of)}" / name
 
     def _arm_key(self, arm: Arm) -> str:
         study = self.study

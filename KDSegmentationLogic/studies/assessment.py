@@ -28,7 +28,10 @@ Results = dict[str, list[StructureResult]]
 
 @dataclass(frozen=True)
 class ArmResult:
-    """One model over the cases of a split. ``dice`` and ``hd95``: mean per structure."""
+    """One model over the cases of a split. ``dice`` and ``hd95`` (mm): mean per structure.
+
+    ``hd95`` lacks a structure that the model missed in every case.
+    """
 
     arm: str
     cases: int
@@ -90,7 +93,8 @@ def markdown(results: Sequence[ArmResult]) -> str:
     lines = ["| " + " | ".join([*head, "s a case"]) + " |", "|" + "---|" * (len(head) + 1)]
     for r in results:
         cells = [r.arm, f"{r.mean_dice:.4f}", *(f"{r.dice[n]:.4f}" for n in names)]
-        cells += [*(f"{r.hd95[n]:.2f}" for n in names), f"{r.seconds_per_case:.2f}"]
+        cells += [f"{r.hd95[n]:.2f}" if n in r.hd95 else "–" for n in names]
+        cells.append(f"{r.seconds_per_case:.2f}")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -136,6 +140,6 @@ def _summary(name: str, results: Results, seconds: Sequence[float]) -> ArmResult
         cases=len(results),
         mean_dice=float(np.mean(list(dice.values()))),
         dice=dice,
-        hd95={s.name: s.metrics["hd95"].mean for s in summaries},
+        hd95={s.name: s.metrics["hd95"].mean for s in summaries if s.metrics["hd95"].defined},
         seconds_per_case=float(np.median(seconds)),
     )

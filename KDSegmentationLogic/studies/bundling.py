@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from KDSegmentationLogic.bundles.bundle import Bundle, load_bundle
 from KDSegmentationLogic.bundles.description import FORMAT_VERSION, Description
@@ -10,48 +11,62 @@ from KDSegmentationLogic.bundles.writing import save_bundle
 from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.definition import Arm, Study
 
-
-def ensemble_name(study: Study) -> str:
-    return f"{study.bundle.name}-ensemble"
-
-
-def student_name(study: Study, student: Arm) -> str:
-    return f"{study.bundle.name}-{student.name}"
+Kind = Literal["ensemble", "network", "student"]
 
 
 def write_bundles(study: Study, folder: RunFolder) -> list[Bundle]:
-    """Write (once) the ensemble's bundle, weights in half precision, and the students'."""
-    relative = student_name(study, study.students[0]) if study.students else None
-    bundles = [_write(study, folder, ensemble_name(study), study.teachers, relative)]
-    for student in study.students:
-        name = student_name(study, student)
-        bundles.append(_write(study, folder, name, [student], ensemble_name(study)))
-    return bundles
+    """Write (once) the teachers' bundle, weights in half precision, and the students'.
+
+    Several teachers are one bundle ``<name>-ensemble``, a single one is ``<name>-teacher``.
+    """
+    several = len(study.teachers) > 1
+    kind: Kind = "ensemble" if several else "network"
+    teachers = f"{study.bundle.name}-{'ensemble' if several else 'teacher'}"
+    students = [f"{study.bundle.name}-{student.name}" for student in study.students]
+    relative = students[0] if students else None
+    return [
+        _write(study, folder, teachers, study.teachers, kind, relative),
+        *(
+            _write(study, folder, name, [student], "student", teachers)
+            for name, student in zip(students, study.students, strict=True)
+        ),
+    ]
 
 
 def _write(
-    study: Study, folder: RunFolder, name: str, arms: Sequence[Arm], relative: str | None
+    study: Study,
+    folder: RunFolder,
+    name: str,
+    arms: Sequence[Arm],
+    kind: Kind,
+    relative: str | None,
 ) -> Bundle:
-    target = folder.bundle(name, arms)
+    description = _description(study, arms, kind, relative)
+    target = folder.bundle(name, description, arms)
     if target.is_dir():
         return load_bundle(target)
-    ensemble = len(arms) > 1
     return save_bundle(
         target,
-        _description(study, arms, "ensemble" if ensemble else "student", relative),
+        description,
         [folder.network(arm) for arm in arms],
-        half=ensemble,
+        half=kind != "student",
         licence_text=_licence(study),
     )
 
 
-def _description(study: Study, arms: Sequence[Arm], kind: str, relative: str | None) -> Description:
+def _description(
+    study: Study, arms: Sequence[Arm], kind: Kind, relative: str | None
+) -> Description:
     text = study.bundle
-    several = f", ensemble of {len(arms)} networks" if len(arms) > 1 else ", distilled student"
+    what = {
+        "ensemble": f"ensemble of {len(arms)} networks",
+        "network": "teacher",
+        "student": "distilled student",
+    }[kind]
     return Description(
         format_version=FORMAT_VERSION,
-        kind=kind,  # type: ignore[arg-type]
-        title=text.title + several,
+        kind=kind,
+        title=f"{text.title}, {what}",
         summary=text.summary,
         channels=study.channels,
         grid=study.grid,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -43,15 +44,35 @@ def train_arms(
         for arm in waiting:
             train_arm(study_file, data, folder.root, arm.name, threads, monitor)
         return
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    with _workers(jobs) as pool:
         futures = {
             pool.submit(train_arm, study_file, data, folder.root, arm.name, threads): arm
             for arm in waiting
         }
-        for done, future in enumerate(concurrent.futures.as_completed(futures), 1):
-            future.result()
-            monitor.report(done / len(futures), f"trained {futures[future].name}")
+        pending = set(futures)
+        while pending:
+            done, pending = concurrent.futures.wait(pending, timeout=1.0)
+            monitor.check()
+            for future in done:
+                future.result()
+                trained = 1 - len(pending) / len(futures)
+                monitor.report(trained, f"trained {futures[future].name}")
+
+
+@contextlib.contextmanager
+def _workers(count: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
+    """Processes that end with the block: an error or a cancel does not wait for a training."""
+    context = multiprocessing.get_context("spawn")
+    before = set(multiprocessing.active_children())
+    pool = concurrent.futures.ProcessPoolExecutor(count, mp_context=context)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in set(multiprocessing.active_children()) - before:
+            process.terminate()
+        raise
+    pool.shutdown()
 
 
 def train_arm(
