@@ -51,8 +51,8 @@ def assess(
 ) -> list[ArmResult]:
     """Every bundle and every ensemble member on one split; written once, then read back.
 
-    Writes ``<split>.json`` and, per model, ``<split>-<model>.csv`` with each case and
-    structure.
+    Writes ``<split>.json``, ``<split>.md`` and, per model, ``<split>-<model>.csv`` with each
+    case and structure.
     """
     target = folder.report(f"{split}.json")
     if target.is_file():
@@ -64,6 +64,7 @@ def assess(
         found, seconds = _predict_cases(study, bundle, dataset.split(split), part)
         write_csv(target.with_name(f"{split}-{bundle.name}.csv"), found)
         results.append(_summary(bundle.name, found, seconds))
+    write_text(target.with_suffix(".md"), _markdown(results))
     write_text(target, json.dumps([asdict(result) for result in results], indent=1))
     return results
 
@@ -83,10 +84,11 @@ def note_measured(
             seconds_per_case=round(result.seconds_per_case, 3),
             hardware=hardware,
         )
-        update_bundle(bundle, replace(bundle.description, measured=(measured,)))
+        if bundle.description.measured != (measured,):
+            update_bundle(bundle, replace(bundle.description, measured=(measured,)))
 
 
-def markdown(results: Sequence[ArmResult]) -> str:
+def _markdown(results: Sequence[ArmResult]) -> str:
     """A table with a row a model."""
     names = list(results[0].dice)
     head = ["model", "mean Dice", *(f"Dice {n}" for n in names), *(f"HD95 {n} (mm)" for n in names)]

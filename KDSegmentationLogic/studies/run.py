@@ -6,11 +6,10 @@ import platform
 from pathlib import Path
 
 from KDSegmentationLogic.errors import UsageError
-from KDSegmentationLogic.files import write_text
 from KDSegmentationLogic.inference.engines.registry import available_cores, choose_device
 from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.studies.artefacts import RunFolder
-from KDSegmentationLogic.studies.assessment import assess, markdown, note_measured
+from KDSegmentationLogic.studies.assessment import assess, note_measured
 from KDSegmentationLogic.studies.bundling import write_bundles
 from KDSegmentationLogic.studies.definition import read_study
 from KDSegmentationLogic.studies.stages import compute_targets, train_arms
@@ -60,6 +59,5 @@ def run_study(
         if {"val": "validate", "test": "test"}[split] not in wanted:
             return
         results = assess(study, dataset, run, bundles, split, monitor.part(start, start + 0.05))
-        write_text(run.report(f"{split}.md"), markdown(results))
     hardware = f"{platform.machine()}, {available_cores()} cores, {choose_device('auto')[0]}"
     note_measured(bundles, results, f"{study.dataset}, test", hardware)
