@@ -1,8 +1,8 @@
 """Reading images: every file, series or label map that enters the program comes through here.
 
 An image is scalar, 3-D or 2-D, with checked geometry and finite values; its metadata are
-dropped (a header may carry a patient's name), save the unit of its spacing. Label maps keep
-theirs, since segment names live there.
+dropped (a header may carry a patient's name), save the unit of its spacing and DICOM's
+modality. Label maps keep theirs, since segment names live there.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import SimpleITK as sitk
 
 from KDSegmentationLogic.errors import ImageError
 from KDSegmentationLogic.imaging import dicom, nifti, pictures
+from KDSegmentationLogic.imaging.channels import on_one_grid
 from KDSegmentationLogic.imaging.checks import (
     bad_spacing,
     check_dimension,
@@ -24,13 +25,7 @@ from KDSegmentationLogic.imaging.checks import (
     sheared,
 )
 from KDSegmentationLogic.imaging.dicom_file import is_dicom
-from KDSegmentationLogic.imaging.geometry import (
-    UNIT_KEY,
-    has_physical_spacing,
-    physical_extent,
-    same_grid,
-)
-from KDSegmentationLogic.imaging.resampling import resample_like
+from KDSegmentationLogic.imaging.geometry import MODALITY_KEY, UNIT_KEY
 from KDSegmentationLogic.progress import Monitor
 
 READERS = {
@@ -90,21 +85,9 @@ def read_channels(paths: Sequence[Path | str], monitor: Monitor | None = None) -
     ------
     ImageError : as ``read_image``; or a channel that shares no place with the first one.
     """
-    monitor = monitor or Monitor()
     files = [Path(path) for path in paths]
-    images: list[sitk.Image] = []
-    for path in files:
-        image = read_image(path, monitor=monitor)
-        if images and not same_grid(image, images[0]):
-            _check_match(image, path, images[0], files[0])
-            monitor.notice(
-                f"{path.name} was resampled onto the grid of {files[0].name}:"
-                f" {_difference(image, images[0])}."
-            )
-            least = float(sitk.GetArrayViewFromImage(image).min())
-            image = resample_like(image, images[0], "linear", outside=least)
-        images.append(image)
-    return images
+    images = [read_image(path, monitor=monitor) for path in files]
+    return on_one_grid(images, [path.name for path in files], monitor or Monitor())
 
 
 def read_labels(path: Path | str) -> sitk.Image:
@@ -154,6 +137,7 @@ def _read(path: Path, series: str | None, monitor: Monitor | None) -> sitk.Image
         if not ending:
             return _read_by_content(path)
         if ending in (".nii", ".nii.gz"):
+            _check_case(path, ending)
             header = nifti.read_header(path)
             image = _read_file(path, ending)
             nifti.check_position(header, image, path)
@@ -176,6 +160,17 @@ def _check_readable(path: Path) -> None:
         ) from error
     if empty:
         raise ImageError(f"{path} is empty (0 bytes).", "Copy or download the file again.")
+
+
+def _check_case(path: Path, ending: str) -> None:
+    """ITK's reader of NIfTI takes an ending in small or in capital letters, but none of both."""
+    written = path.name[-len(ending) :]
+    if written not in (ending, ending.upper()):
+        stem = path.name.removesuffix(written)
+        raise ImageError(
+            f"The ending of {path} mixes small and capital letters, which is not read.",
+            f"Rename the file to {stem}{ending}.",
+        )
 
 
 def _read_by_content(path: Path) -> sitk.Image:
@@ -223,41 +218,9 @@ def _translated(message: str, path: Path, ending: str) -> ImageError:
 
 def _without_metadata(image: sitk.Image) -> sitk.Image:
     for key in image.GetMetaDataKeys():
-        if key != UNIT_KEY:
+        if key not in (UNIT_KEY, MODALITY_KEY):
             image.EraseMetaData(key)
     return image
-
-
-def _check_match(image: sitk.Image, path: Path, first: sitk.Image, first_path: Path) -> None:
-    """Refuse channels that cannot be laid over each other by their positions."""
-    comparable = image.GetDimension() == first.GetDimension()
-    if not (comparable and has_physical_spacing(image) and has_physical_spacing(first)):
-        raise ImageError(
-            f"{path} ({_size(image)}) and {first_path} ({_size(first)}) differ in size, and"
-            " nothing says how to lay one over the other.",
-            "Give channels of the same size.",
-        )
-    (low_a, high_a), (low_b, high_b) = physical_extent(image), physical_extent(first)
-    apart = np.maximum(low_a, low_b) >= np.minimum(high_a, high_b)
-    if apart.any():
-        raise ImageError(
-            f"{path} and {first_path} do not overlap in space.",
-            "Register the channels, or check that both belong to the same case.",
-        )
-
-
-def _difference(image: sitk.Image, first: sitk.Image) -> str:
-    if image.GetSize() != first.GetSize():
-        return f"its size is {_size(image)} instead of {_size(first)}"
-    if not np.allclose(image.GetSpacing(), first.GetSpacing(), rtol=1e-4):
-        return "its voxel spacing differs"
-    if not np.allclose(image.GetDirection(), first.GetDirection(), atol=1e-4):
-        return "its orientation differs"
-    return "its origin differs"
-
-
-def _size(image: sitk.Image) -> str:
-    return " x ".join(map(str, image.GetSize()))
 
 
 @contextlib.contextmanager

@@ -42,6 +42,9 @@ def add_comparison(
 ) -> ComparisonNodes:
     """Add both segmentations, where they differ, the uncertainty in colours, and tables.
 
+    Of the segmentations the first is shown, the others are hidden: three on top of each
+    other cannot be read.
+
     Parameters
     ----------
     disagreement : uint8, 1 where the models differ, on the volume's grid.
@@ -55,6 +58,8 @@ def add_comparison(
     difference = Label(1, "Disagreement", DIFFERENCE_COLOR)
     name = f"{models[0].title} against {models[1].title}"
     differs = segmentations.segmentation_from_labels(disagreement, (difference,), volume, name)
+    for node in (second, differs):
+        node.GetDisplayNode().SetVisibility(False)
     map_node = None
     if uncertainty is not None:
         title = f"Uncertainty of {models[1].title}"

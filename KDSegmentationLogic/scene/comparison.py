@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,45 +113,73 @@ def _draw(
     orientations: Sequence[Orientation],
 ) -> None:
     student, ensemble = (result.segmentation for result in results)
-    points = _points_in_world((student, ensemble), volume)
+    place = _place_in_world((student, ensemble), volume)
     columns = [
         [Shown(student, fill=0.2)],
         [Shown(ensemble, fill=0.2)],
         [Shown(ensemble, outline=0.55, thickness=1, surface=0.3), Shown(marked, fill=0.8)],
     ]
     for row, orientation in enumerate(orientations):
-        centre, width = _frame(points, orientation)
+        centre, width = _frame(place, orientation)
         for column, shown in enumerate(columns):
             picture = render_slice(volume, shown, centre, orientation, width, _PANEL)
             axes = _panel(figure, row, column, picture)
             if column == 0:
                 _annotate(axes, orientation, centre, width)
-    centre = (points.min(axis=0) + points.max(axis=0)) / 2
-    width = 1.05 * float(np.linalg.norm(np.ptp(points, axis=0)))
+    centre = (place.low + place.high) / 2
+    width = 1.05 * float(np.linalg.norm(place.high - place.low))
     with surfaces((student, ensemble, marked)):
         for column, shown in enumerate(columns):
             picture = render_3d(shown, centre, width, size=_PANEL)
             _panel(figure, len(orientations), column, picture)
 
 
-def _points_in_world(
+@dataclass
+class _Place:
+    """A box of voxels in the world (RAS mm); along each axis, voxels by whole millimetres."""
+
+    low: np.ndarray
+    high: np.ndarray
+    counts: tuple[Counter[float], Counter[float], Counter[float]]
+
+
+def _place_in_world(
     nodes: Sequence[slicer.vtkMRMLSegmentationNode], volume: slicer.vtkMRMLScalarVolumeNode
-) -> np.ndarray:
-    """[n, 3] world RAS mm of all voxels that a structure has; of all voxels if none has."""
-    arrays = [segmentations.labels_from_segmentation(node, volume)[0] for node in nodes]
-    union = np.logical_or(*(sitk.GetArrayViewFromImage(array) > 0 for array in arrays))
-    voxels = np.argwhere(union if union.any() else np.ones_like(union))[:, ::-1]
+) -> _Place:
+    """Where all voxels are that a structure has; where the volume is, if none has."""
+    labels = [segmentations.labels_from_segmentation(node, volume)[0] for node in nodes]
     matrix = volumes.parent_to_world(volume) @ volumes.ijk_to_ras(volume)
-    return voxels @ matrix[:3, :3].T + matrix[:3, 3]
+    axes, origin = matrix[:3, :3].T, matrix[:3, 3]
+    place = _Place(np.full(3, np.inf), np.full(3, -np.inf), (Counter(), Counter(), Counter()))
+    # Plane by plane: the coordinates of a large CT's voxels would take gigabytes.
+    planes = zip(*(sitk.GetArrayViewFromImage(image) for image in labels), strict=True)
+    for k, plane in enumerate(planes):
+        j, i = np.nonzero(np.any(plane, axis=0))
+        if len(i):
+            _widen(place, np.stack([i, j, np.full_like(i, k)], axis=1) @ axes + origin)
+    if not any(place.counts):
+        ends = [(0, size - 1) for size in labels[0].GetSize()]
+        corners = np.array(list(product(*ends))) @ axes + origin
+        place.low, place.high = corners.min(axis=0), corners.max(axis=0)
+    return place
 
 
-def _frame(points: np.ndarray, orientation: Orientation) -> tuple[np.ndarray, float]:
-    """Centre and width (mm) of the slice that cuts most of the points, all of it in view."""
+def _widen(place: _Place, points: np.ndarray) -> None:
+    place.low = np.minimum(place.low, points.min(axis=0))
+    place.high = np.maximum(place.high, points.max(axis=0))
+    for axis, counts in enumerate(place.counts):
+        values, numbers = np.unique(np.round(points[:, axis]), return_counts=True)
+        counts.update(dict(zip(values.tolist(), numbers.tolist(), strict=True)))
+
+
+def _frame(place: _Place, orientation: Orientation) -> tuple[np.ndarray, float]:
+    """Centre and width (mm) of the slice that cuts most of the voxels, all of them in view."""
     across, up, through, *_ = _PLANES[orientation]
-    centre = (points.min(axis=0) + points.max(axis=0)) / 2
-    places, counts = np.unique(np.round(points[:, through]), return_counts=True)
-    centre[through] = places[counts.argmax()]
-    extent = np.ptp(points, axis=0)
+    centre = (place.low + place.high) / 2
+    counts = place.counts[through]
+    if counts:
+        centre[through] = max(sorted(counts), key=counts.__getitem__)
+    extent = place.high - place.low
     return centre, 1.3 * max(extent[across], extent[up] * _PANEL[0] / _PANEL[1], 10.0)
 
 

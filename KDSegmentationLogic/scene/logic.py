@@ -8,12 +8,14 @@ Positions are world RAS mm, as Slicer shows them.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from KDSegmentationLogic.bundles.bundle import Bundle
 from KDSegmentationLogic.bundles.catalogue import find_bundle, list_bundles
+from KDSegmentationLogic.dependencies import SEGMENTING, require
 from KDSegmentationLogic.errors import UsageError
 from KDSegmentationLogic.progress import Monitor
 
@@ -24,12 +26,14 @@ if TYPE_CHECKING:
     from KDSegmentationLogic.inference.region import Region
     from KDSegmentationLogic.scene.compared import ComparisonNodes
 
+_KEPT = 2  # a student and its ensemble
+
 
 class SceneLogic:
-    """Runs models on volumes of the scene. Loaded models are kept for the next call."""
+    """Runs models on volumes of the scene. The last two loaded models are kept."""
 
     def __init__(self) -> None:
-        self._predictors: dict[tuple[str, Settings], Predictor] = {}
+        self._predictors: deque[Predictor] = deque()
 
     def models(self) -> list[Bundle]:
         """The installed models that can be used."""
@@ -49,7 +53,8 @@ class SceneLogic:
 
         Parameters
         ----------
-        volumes : one volume, or one a channel of the model in its order.
+        volumes : one volume, or one a channel of the model in its order. Where they lie in
+            the world counts, transforms included; the result is on the grid of the first.
         model : name of an installed model, or the folder of one.
         point : world RAS mm; only the structure there. roi : only inside it.
         name : of the segmentation; made of the volume's and the model's names if not given.
@@ -58,6 +63,7 @@ class SceneLogic:
         ------
         KDSegError : with cause and remedy; the scene is then as it was.
         """
+        require(*SEGMENTING)
         from KDSegmentationLogic.scene.segmentations import segmentation_from_labels
 
         volumes = volumes if isinstance(volumes, (list, tuple)) else [volumes]
@@ -85,6 +91,7 @@ class SceneLogic:
         Adds both segmentations, the voxels where they differ, the second one's uncertainty and
         a table of agreement (Dice, HD95, volumes, seconds). Parameters and errors as ``process``.
         """
+        require(*SEGMENTING)
         from KDSegmentationLogic.evaluation.agreement import agreement
         from KDSegmentationLogic.inference.pipeline import Settings
         from KDSegmentationLogic.scene.compared import ModelLabels, add_comparison
@@ -135,6 +142,8 @@ class SceneLogic:
         monitor: Monitor | None = None,
     ) -> Result:
         """As ``process``, but the images instead of a node; the scene is only read."""
+        require(*SEGMENTING)
+        from KDSegmentationLogic.imaging.channels import on_one_grid
         from KDSegmentationLogic.scene.regions import box_in_volume, point_in_volume
         from KDSegmentationLogic.scene.volumes import image_from_volume
 
@@ -143,7 +152,11 @@ class SceneLogic:
         if not volumes:
             raise UsageError("No volume was given.", "Give one volume a channel of the model.")
         monitor = monitor or Monitor()
-        images = [image_from_volume(volume) for volume in volumes]
+        images = on_one_grid(
+            [image_from_volume(volume, within=volumes[0]) for volume in volumes],
+            [volume.GetName() for volume in volumes],
+            monitor,
+        )
         region: Region | None = None
         if point is not None:
             region = point_in_volume(volumes[0], point)
@@ -156,7 +169,15 @@ class SceneLogic:
         from KDSegmentationLogic.inference.pipeline import Predictor, Settings
 
         settings = settings or Settings()
-        key = (str(bundle.folder), settings)
-        if key not in self._predictors:
-            self._predictors[key] = Predictor(bundle, settings, monitor)
-        return self._predictors[key]
+        for predictor in self._predictors:
+            # Equal bundles have equal SHA-256 of their weights: one replaced meanwhile has not.
+            if (predictor.bundle, predictor.settings) == (bundle, settings):
+                self._predictors.remove(predictor)
+                break
+        else:
+            # Before the new one is loaded, so that there are never three in memory.
+            while len(self._predictors) >= _KEPT:
+                self._predictors.popleft()
+            predictor = Predictor(bundle, settings, monitor)
+        self._predictors.append(predictor)
+        return predictor

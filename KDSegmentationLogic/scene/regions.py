@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 
 import numpy as np
 import slicer
 
 from KDSegmentationLogic.errors import SceneError
 from KDSegmentationLogic.inference.region import Box, Point
-from KDSegmentationLogic.scene.volumes import local_point
+from KDSegmentationLogic.scene.volumes import local_point, parent_to_world
 
 
 def point_in_volume(volume: slicer.vtkMRMLVolumeNode, ras_world: Sequence[float]) -> Point:
@@ -19,19 +18,16 @@ def point_in_volume(volume: slicer.vtkMRMLVolumeNode, ras_world: Sequence[float]
 
 
 def box_in_volume(volume: slicer.vtkMRMLVolumeNode, roi: slicer.vtkMRMLMarkupsROINode) -> Box:
-    """The box along the volume's local RAS axes that holds all of a markups ROI.
+    """A markups ROI, turned as it is, in the volume's local coordinates.
 
     Raises
     ------
-    SceneError : the ROI has no extent yet.
+    SceneError : the ROI has no extent yet; a transform is not linear, or cannot be undone.
     """
-    size = np.array(roi.GetSize())
-    if not (size > 0).all():
+    half = np.array(roi.GetSize()) / 2
+    if not (half > 0).all():
         raise SceneError(f"The region {roi.GetName()} has no extent.", "Place it in a view first.")
+    parent_to_world(roi)
     to_world = slicer.util.arrayFromVTKMatrix(roi.GetObjectToWorldMatrix())
-    corners = [
-        local_point(volume, (to_world @ [*(np.array(side) * size / 2), 1.0])[:3])
-        for side in product((-1, 1), repeat=3)
-    ]
-    low, high = np.min(corners, axis=0), np.max(corners, axis=0)
-    return Box(tuple(low.tolist()), tuple(high.tolist()))
+    to_local = np.linalg.solve(parent_to_world(volume), to_world)
+    return Box(tuple((-half).tolist()), tuple(half.tolist()), tuple(to_local.ravel().tolist()))

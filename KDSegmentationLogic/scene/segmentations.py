@@ -66,8 +66,8 @@ def labels_from_segmentation(
 
     Segments keep their label values; where two have the same (they lie in different
     layers), segments are numbered from 1. Where segments overlap, the later one wins. A
-    segment that is empty has a name and no voxels. Different parent transforms of the two
-    nodes are respected.
+    segment that is empty has a name and no voxels; a segmentation without segments is a map
+    of zeros without names. Different parent transforms of the two nodes are respected.
     """
     segmentation = node.GetSegmentation()
     count = segmentation.GetNumberOfSegments()
@@ -151,6 +151,8 @@ def _merged(
     node: slicer.vtkMRMLSegmentationNode, reference: slicer.vtkMRMLVolumeNode
 ) -> np.ndarray:
     """[z, y, x] on the reference's grid: 0 or the place of the segment in the list, from 1."""
+    if not node.GetSegmentation().GetNumberOfSegments():
+        return np.zeros(reference.GetImageData().GetDimensions()[::-1], np.uint8)
     merged = slicer.vtkOrientedImageData()
     identifiers = vtk.vtkStringArray()
     numbers = vtk.vtkIntArray()

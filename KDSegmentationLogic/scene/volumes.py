@@ -23,8 +23,13 @@ RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _VTK_HAS_NO = {sitk.sitkInt64, sitk.sitkUInt64}
 
 
-def image_from_volume(node: slicer.vtkMRMLVolumeNode) -> sitk.Image:
+def image_from_volume(
+    node: slicer.vtkMRMLVolumeNode, within: slicer.vtkMRMLVolumeNode | None = None
+) -> sitk.Image:
     """The volume as an image in LPS mm, in local coordinates: voxels copied, type kept.
+
+    ``within``: the volume whose local coordinates are meant, if not the volume's own. What
+    the parent transforms of both make of the grid must still have right angles.
 
     Raises
     ------
@@ -42,9 +47,13 @@ def image_from_volume(node: slicer.vtkMRMLVolumeNode) -> sitk.Image:
             f"The volume {name} has {data.GetNumberOfScalarComponents()} values a voxel.",
             "Convert the colours to one grey value with the module Vector to Scalar Volume.",
         )
-    parent_to_world(node)
-    image = image_from_array(slicer.util.arrayFromVolume(node), ijk_to_ras(node))
-    check_image(image, f"The volume {name}")
+    matrix, source = ijk_to_ras(node), f"The volume {name}"
+    to_world = parent_to_world(node)
+    if within is not None and within.GetTransformNodeID() != node.GetTransformNodeID():
+        matrix = np.linalg.solve(parent_to_world(within), to_world) @ matrix
+        source += f", seen from {within.GetName()} through their transforms,"
+    image = image_from_array(slicer.util.arrayFromVolume(node), matrix)
+    check_image(image, source)
     return image
 
 

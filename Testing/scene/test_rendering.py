@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -189,3 +190,21 @@ def test_a_comparison_of_two_empty_results_is_still_a_picture(tmp_path: Path) ->
     comparison.side_by_side(volume, *results, tmp_path / "empty.png", orientations=("Coronal",))
 
     assert imread(tmp_path / "empty.png").shape[0] < 1000
+
+
+def test_two_empty_results_of_a_large_volume_are_compared_in_little_memory(tmp_path: Path) -> None:
+    grey = sitk.Image([160, 160, 160], sitk.sitkUInt8)
+    volume = volumes.volume_from_image(grey, "large")
+    labels = [Label(1, "Block", ORANGE)]
+    results = [
+        comparison.Result(segmentations.segmentation_from_labels(grey, labels, volume, name), name)
+        for name in ("Student", "Ensemble")
+    ]
+
+    tracemalloc.start()
+    comparison.side_by_side(volume, *results, tmp_path / "empty.png", orientations=("Axial",))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    # NumPy's arrays are counted, VTK's and SimpleITK's are not.
+    assert peak < 20 * 160**3

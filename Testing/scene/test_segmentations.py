@@ -106,6 +106,18 @@ def test_an_empty_label_map_gives_empty_segments() -> None:
     assert not sitk.GetArrayViewFromImage(back).any()
 
 
+def test_a_segmentation_without_segments_is_a_map_of_zeros() -> None:
+    volume = volumes.volume_from_image(cases.image(), "t1")
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "bare")
+
+    labels, names = segmentations.labels_from_segmentation(node, volume)
+
+    assert names == {}
+    assert labels.GetSize() == cases.SIZE
+    assert not sitk.GetArrayViewFromImage(labels).any()
+    assert not sitk.GetArrayViewFromImage(segmentations.disagreement(node, node, volume)).any()
+
+
 def test_label_values_above_255_are_kept() -> None:
     image = cases.image()
     volume = volumes.volume_from_image(image, "t1")
