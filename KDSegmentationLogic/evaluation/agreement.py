@@ -70,9 +70,11 @@ def renumber(labels: sitk.Image, names: Names, wanted: Names) -> sitk.Image:
 
 def volumes_of(labels: sitk.Image, names: Names) -> tuple[dict[str, float], str]:
     """The volume of each structure by name, and the unit: mL, for 2-D images mm2 or px."""
-    counts = np.bincount(
-        sitk.GetArrayViewFromImage(labels).ravel(), minlength=max(names, default=0) + 1
-    )
+    values = max(names, default=0) + 1
+    counts = np.zeros(values, np.int64)
+    for plane in np.atleast_3d(sitk.GetArrayViewFromImage(labels)):
+        # plane by plane: bincount makes 8 bytes of each voxel
+        counts += np.bincount(plane.ravel(), minlength=values)[:values]
     if labels.GetDimension() == 3:
         unit, voxel = "mL", float(np.prod(labels.GetSpacing())) / 1000
     elif has_physical_spacing(labels):

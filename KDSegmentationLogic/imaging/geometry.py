@@ -19,6 +19,9 @@ from KDSegmentationLogic.errors import RegionError
 UNIT_KEY = "kdseg.unit"
 """Metadata key of images whose spacing is no length: its value is ``pixel``."""
 
+MODALITY_KEY = "kdseg.modality"
+"""Metadata key of images read from DICOM: its value is DICOM's code, such as ``MR``."""
+
 GRID_TOLERANCE = 0.01
 """Two grids are one where no voxel centre differs by more than this part of a voxel."""
 
@@ -133,7 +136,10 @@ def back_to_grid(image: sitk.Image, reference: sitk.Image) -> sitk.Image:
 def index_box_of(
     image: sitk.Image, centre_lps_mm: Sequence[float], extent_mm: Sequence[float]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The block of voxels that covers a box round a point, clipped to the image.
+    """The block of voxels that makes a box round a point, clipped to the image.
+
+    Inside the image it has ``rint(extent / spacing)`` voxels an axis (at least one), wherever
+    in a voxel the point lies, and its middle is at most half a voxel away from the point.
 
     Parameters
     ----------
@@ -154,11 +160,11 @@ def index_box_of(
     inside = (centre >= -0.5 - _EDGE) & (centre <= size - 0.5 + _EDGE)
     if not inside.all():
         raise _outside(image, centre_lps_mm)
-    half = np.asarray(extent_mm, float) / np.asarray(image.GetSpacing()) / 2
-    start = np.floor(centre - half + 0.5 + _EDGE).astype(int)
-    end = np.ceil(centre + half + 0.5 - _EDGE).astype(int)
-    start = np.clip(start, 0, size - 1)
-    end = np.clip(end, start + 1, size)
+    extent = np.asarray(extent_mm, float) / np.asarray(image.GetSpacing())
+    count = np.maximum(1, np.rint(extent)).astype(int)
+    first = np.floor(centre - count / 2 + 1 - _EDGE).astype(int)
+    start = np.clip(first, 0, size - 1)
+    end = np.clip(first + count, start + 1, size)
     return tuple(start.tolist()), tuple((end - start).tolist())
 
 

@@ -14,20 +14,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import psutil
 import SimpleITK as sitk
 
 from KDSegmentationLogic.bundles.bundle import Bundle
-from KDSegmentationLogic.errors import OutOfMemoryError
+from KDSegmentationLogic.dependencies import SEGMENTING, require
+from KDSegmentationLogic.imaging.geometry import MODALITY_KEY
 from KDSegmentationLogic.inference.engines.base import EngineMemoryError
 from KDSegmentationLogic.inference.engines.registry import (
     available_cores,
     choose_device,
     open_engine,
 )
+from KDSegmentationLogic.inference.memory import memory_checked, too_large
 from KDSegmentationLogic.inference.predict import HALVINGS, Plan, Runner, plan_passes, predict
-from KDSegmentationLogic.inference.preprocess import Prepared, preprocess
-from KDSegmentationLogic.inference.region import Block, Point, Region, choose_block, keep_structure
+from KDSegmentationLogic.inference.preprocess import (
+    Prepared,
+    check_images,
+    preprocess,
+    statistics_of,
+)
+from KDSegmentationLogic.inference.region import (
+    Block,
+    Box,
+    Point,
+    Region,
+    choose_block,
+    inside,
+    keep_structure,
+    with_context,
+)
 from KDSegmentationLogic.inference.restore import Restored, restore, to_source_grid
 from KDSegmentationLogic.progress import Monitor
 
@@ -39,11 +54,12 @@ _HELD_BY_ALLOCATORS = GIB / 8  # measured: up to 70 MiB that no estimate sees
 class Settings:
     """How to run, not what to run.
 
-    memory_limit_gib : peak resident memory of this process; none: half of what is free.
+    memory_limit_gib : peak resident memory of this process; none: half of what is free. On a
+        GPU it concerns the computer's memory only: of the GPU's own, most of what is free is used.
     threads : none: all cores that the process may use. Holds for the whole process, as torch
         and ITK have it.
     probabilities : also the class probabilities on the input's grid.
-    uncertainty : also entropy and standard deviation over the members.
+    uncertainty : also entropy and, of several members, the standard deviation over them.
     """
 
     device: str = "auto"
@@ -59,7 +75,8 @@ class Result:
     """What came out, all images on the input's own grid.
 
     labels : uint8 (uint16 for values above 255).
-    probabilities, deviation : vector images, one component a class, background first.
+    probabilities, deviation : vector images, one component a class, background first. A single
+        network has no deviation.
     entropy : of the mean probabilities, 0 (certain) to 1 (all classes alike). Outside of a
         region all maps are 0.
     device, engine : where it ran, which is the CPU where the device's memory did not suffice.
@@ -83,6 +100,7 @@ class Predictor:
     ------
     DeviceError : the device or engine asked for is not there.
     BundleError : the weights do not fit the architecture.
+    DependencyError : a package is missing.
     """
 
     def __init__(
@@ -90,6 +108,7 @@ class Predictor:
     ) -> None:
         self.bundle = bundle
         self.settings = settings or Settings()
+        require(*SEGMENTING)
         self.device, reason = choose_device(self.settings.device)
         (monitor or Monitor()).notice(f"Running on {self.device}: {reason}.")
         self._runners = self._open(self.device)
@@ -110,16 +129,17 @@ class Predictor:
         Raises
         ------
         ImageError, RegionError : the input does not fit the model.
+        BundleError : a network gives values that are not numbers.
         OutOfMemoryError : not even the smallest windows on the CPU fit.
         Cancelled : the monitor's token was set.
         """
         notices: list[str] = []
         monitor = _recording(monitor or Monitor(), notices)
+        description = self.bundle.description
+        check_images(images, description.channels, description.grid)
         self._set_threads()
-        try:
+        with memory_checked():
             result = self._segment(images, region, monitor)
-        except MemoryError as error:
-            raise _too_large() from error
         result.notices = notices
         monitor.report(1.0, "done")
         return result
@@ -130,14 +150,20 @@ class Predictor:
         description = self.bundle.description
         clock = _Clock()
         self._warn_of_spacing(images[0], monitor)
+        self._warn_of_modality(images, monitor)
         block = choose_block(images[0], description, region)
-        parts = [_cut(image, block) for image in images]
-        prepared = preprocess(parts, description.channels, description.grid)
+        seen = with_context(images[0], description, block)
+        parts = [_cut(image, seen) for image in images]
+        statistics = None
+        if description.field_of_view.kind == "whole" and seen[1] != images[0].GetSize():
+            statistics = statistics_of(images, description.channels, description.grid)
+        prepared = preprocess(parts, description.channels, description.grid, statistics)
         monitor.report(0.05, "prepared")
         clock.lap("preprocess")
         restored, runners = self._predict(prepared, monitor.part(0.05, 0.95))
         clock.lap("predict")
-        result = self._result(restored, prepared, parts[0], images[0], block, region, monitor)
+        place = _Place(images[0], seen, block, region)
+        result = self._result(restored, prepared, parts[0], place, monitor)
         clock.lap("restore")
         result.device, result.engine = runners[0].engine.device, runners[0].engine.name
         result.seconds = clock.seconds
@@ -152,7 +178,7 @@ class Predictor:
                 return restored, runners
             device = runners[0].engine.device
             if device == "cpu":
-                raise _too_large()
+                raise too_large()
             monitor.notice(f"Out of memory on {device}: going on with the CPU.")
             runners = self._open("cpu")
 
@@ -197,8 +223,11 @@ class Predictor:
             # what torch keeps for reuse is free too, or a second image would have less
             kept = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
             return 0.8 * (torch.cuda.mem_get_info()[0] + kept)
+        import psutil
+
         probabilities, uncertainty = self.settings.probabilities, self.settings.uncertainty
-        maps = self.bundle.description.classes * (probabilities + uncertainty) + uncertainty
+        deviation = uncertainty and len(self.bundle.description.members) > 1
+        maps = self.bundle.description.classes * (probabilities + deviation) + uncertainty
         # each output exists up to three times: array, image, image turned to the input's axes
         outputs = 3.0 * (1 + 4 * maps) * float(np.prod(prepared.oriented_shape))
         limit = self.settings.memory_limit_gib
@@ -211,22 +240,22 @@ class Predictor:
         restored: Restored,
         prepared: Prepared,
         part: sitk.Image,
-        whole: sitk.Image,
-        block: Block,
-        region: Region | None,
+        place: _Place,
         monitor: Monitor,
     ) -> Result:
         def placed(array: np.ndarray | None) -> sitk.Image | None:
-            return None if array is None else _paste(array, prepared, part, whole, block)
+            if array is None:
+                return None
+            return place.embed(place.wanted(to_source_grid(array, prepared, part)))
 
-        labels = to_source_grid(restored.labels, prepared, part)
-        if isinstance(region, Point):
+        labels = place.wanted(to_source_grid(restored.labels, prepared, part))
+        if isinstance(place.region, Point):
             together = self.bundle.description.field_of_view.kind == "crop"
-            labels, notice = keep_structure(labels, region, together)
+            labels, notice = keep_structure(labels, place.region, together)
             if notice:
                 monitor.notice(notice)
         return Result(
-            labels=_embed(labels, whole, block),
+            labels=place.embed(labels),
             device="",
             engine="",
             seconds={},
@@ -260,6 +289,15 @@ class Predictor:
                 f"{expected[1]:g} mm, so check the result."
             )
 
+    def _warn_of_modality(self, images: Sequence[sitk.Image], monitor: Monitor) -> None:
+        for image, channel in zip(images, self.bundle.description.channels, strict=True):
+            known = image.HasMetaDataKey(MODALITY_KEY)
+            if known and image.GetMetaData(MODALITY_KEY) != channel.modality:
+                monitor.notice(
+                    f"The image is {image.GetMetaData(MODALITY_KEY)}; the model's channel "
+                    f"{channel.name} is {channel.modality}, so check the result."
+                )
+
 
 class _Clock:
     def __init__(self) -> None:
@@ -271,11 +309,36 @@ class _Clock:
         self.seconds[stage], self._last = now - self._last, now
 
 
-def _too_large() -> OutOfMemoryError:
-    return OutOfMemoryError(
-        "The image does not fit the memory, even in the smallest windows.",
-        "Close other programs, or give a point or region instead of the whole image.",
-    )
+@dataclass(frozen=True)
+class _Place:
+    """Where a result lies: the block that was asked for, within what the network saw."""
+
+    whole: sitk.Image
+    seen: Block
+    block: Block
+    region: Region | None
+
+    def wanted(self, image: sitk.Image) -> sitk.Image:
+        """Of an image on what was seen the block, with zeros outside of a box."""
+        start = tuple(b - s for b, s in zip(self.block[0], self.seen[0], strict=True))
+        image = _cut(image, (start, self.block[1]))
+        if not isinstance(self.region, Box):
+            return image
+        array = sitk.GetArrayFromImage(image)
+        array[~inside(image, self.region)] = 0
+        kept = sitk.GetImageFromArray(array, isVector=image.GetNumberOfComponentsPerPixel() > 1)
+        kept.CopyInformation(image)
+        return kept
+
+    def embed(self, part: sitk.Image) -> sitk.Image:
+        """The block at its place in an image of zeros on the grid of the whole."""
+        if self.block[1] == self.whole.GetSize():
+            return part
+        components = part.GetNumberOfComponentsPerPixel()
+        result = sitk.Image(self.whole.GetSize(), part.GetPixelID(), components)
+        result.CopyInformation(self.whole)
+        start, size = self.block
+        return sitk.Paste(result, part, size, [0] * len(size), start)
 
 
 def _recording(monitor: Monitor, notices: list[str]) -> Monitor:
@@ -299,19 +362,3 @@ def _cut(image: sitk.Image, block: Block) -> sitk.Image:
     if size == image.GetSize():
         return image
     return sitk.RegionOfInterest(image, size, start)
-
-
-def _embed(part: sitk.Image, whole: sitk.Image, block: Block) -> sitk.Image:
-    """The part at its place in an image of zeros on the grid of the whole."""
-    if block[1] == whole.GetSize():
-        return part
-    components = part.GetNumberOfComponentsPerPixel()
-    result = sitk.Image(whole.GetSize(), part.GetPixelID(), components)
-    result.CopyInformation(whole)
-    return sitk.Paste(result, part, block[1], [0] * len(block[1]), block[0])
-
-
-def _paste(
-    array: np.ndarray, prepared: Prepared, part: sitk.Image, whole: sitk.Image, block: Block
-) -> sitk.Image:
-    return _embed(to_source_grid(array, prepared, part), whole, block)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from KDSegmentationLogic.bundles.description import Member, View
+from KDSegmentationLogic.errors import BundleError
 from KDSegmentationLogic.inference.engines.base import Engine
 from KDSegmentationLogic.inference.restore import Planes
 from KDSegmentationLogic.inference.windows import (
@@ -75,7 +76,7 @@ def predict(
     ----------
     array : float32 [c, z, y, x].
     passes : of ``plan_passes``; a member's passes (views) are averaged first.
-    deviation : also the standard deviation over members, per class.
+    deviation : also the standard deviation over members, per class; one alone has none.
     """
     total = sum(plan.tiling.count for plans in passes for plan in plans)
     count = _Counter(total, monitor)
@@ -86,7 +87,7 @@ def predict(
             members.append(_mean(blocks[position : position + len(plans)]))
             position += len(plans)
         mean = _mean(members)
-        spread = _deviation(members, mean) if deviation else None
+        spread = _deviation(members, mean) if deviation and len(members) > 1 else None
         yield Planes(start, mean, spread)
 
 
@@ -179,6 +180,11 @@ def _run(array: np.ndarray, plan: Plan, monitor: Monitor, count: _Counter) -> It
     def window(part: np.ndarray) -> np.ndarray:
         monitor.check()
         result = forward(engine, part, monitor)
+        if not np.isfinite(result.sum()):  # else all comparisons fail, and the map is empty
+            raise BundleError(
+                f"The network {plan.runner.member.weights} gives values that are not numbers.",
+                "Check the image's intensities; if they are in order, the model is damaged.",
+            )
         count.step()
         return result
 

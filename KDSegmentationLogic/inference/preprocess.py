@@ -15,8 +15,14 @@ import SimpleITK as sitk
 
 from KDSegmentationLogic.bundles.description import Channel, Grid, Normalisation
 from KDSegmentationLogic.errors import ImageError
-from KDSegmentationLogic.imaging.geometry import same_grid, to_orientation
+from KDSegmentationLogic.imaging.geometry import has_physical_spacing, same_grid, to_orientation
 from KDSegmentationLogic.imaging.resampling import resample_spacing
+from KDSegmentationLogic.inference.memory import memory_checked
+
+LARGEST = 2**31
+"""Voxels on the network's grid; more are a mistake in the spacing, not an image."""
+
+Statistics = tuple[float, float]  # mean and standard deviation
 
 
 @dataclass(frozen=True)
@@ -64,25 +70,34 @@ class Prepared:
         return (x, y, z[0] if z else 1.0)
 
 
-def preprocess(images: Sequence[sitk.Image], channels: Sequence[Channel], grid: Grid) -> Prepared:
+@memory_checked()
+def preprocess(
+    images: Sequence[sitk.Image],
+    channels: Sequence[Channel],
+    grid: Grid,
+    statistics: Sequence[Statistics | None] | None = None,
+) -> Prepared:
     """Orient, resample (linear) and normalise one case.
 
     Parameters
     ----------
     images : one scalar image a channel, in the order of ``channels``, all on one grid.
+    statistics : of ``statistics_of`` the image that these are parts of; None: their own.
 
     Raises
     ------
-    ImageError : wrong number of images, different grids, or 3-D where the model is 2-D.
+    ImageError : as ``check_images``; or values that are no finite numbers.
+    OutOfMemoryError : the images do not fit the memory on the network's grid.
     """
-    _check_inputs(images, channels, grid)
+    check_images(images, channels, grid)
+    known = statistics or [None] * len(images)
     arrays = []
-    for image, channel in zip(images, channels, strict=True):
+    for image, channel, of_whole in zip(images, channels, known, strict=True):
         oriented = to_orientation(image, grid.orientation)
         geometry = Geometry.of(oriented)
         resampled = _to_spacing(oriented, grid, "linear")
-        array = _as_volume(sitk.GetArrayViewFromImage(resampled)).astype(np.float32)
-        arrays.append(normalise(array, channel.normalisation))
+        array = _finite(resampled, channel)
+        arrays.append(normalise(array, channel.normalisation, of_whole))
     x, y, *z = resampled.GetSpacing()
     spacing = (x, y, z[0] if z else 1.0)
     stacked = arrays[0][np.newaxis] if len(arrays) == 1 else np.stack(arrays)
@@ -95,9 +110,37 @@ def preprocess_labels(labels: sitk.Image, grid: Grid) -> np.ndarray:
     return _as_volume(sitk.GetArrayFromImage(_to_spacing(oriented, grid, "nearest")))
 
 
-def normalise(array: np.ndarray, how: Normalisation) -> np.ndarray:
+@memory_checked()
+def statistics_of(
+    images: Sequence[sitk.Image], channels: Sequence[Channel], grid: Grid
+) -> list[Statistics | None]:
+    """Each channel's mean and deviation as ``preprocess`` would take them; None if it needs none.
+
+    Taken on the network's grid, although that costs resampling the whole image: interpolation
+    smooths, so the voxels as stored spread more than those that the network was trained on.
+    Order and sign of the axes do not matter. Raises as ``preprocess``.
+    """
+    check_images(images, channels, grid)
+    found: list[Statistics | None] = []
+    for image, channel in zip(images, channels, strict=True):
+        how = channel.normalisation
+        if how.method != "zscore":
+            found.append(None)
+            continue
+        oriented = to_orientation(image, grid.orientation)
+        array = _finite(_to_spacing(oriented, grid, "linear"), channel)
+        if how.clip:
+            np.clip(array, *how.clip, out=array)
+        found.append(_mean_and_deviation(array, how.nonzero))
+    return found
+
+
+def normalise(
+    array: np.ndarray, how: Normalisation, statistics: Statistics | None = None
+) -> np.ndarray:
     """Normalise one channel, float32 [z, y, x], in place where possible.
 
+    A z-score takes ``statistics`` instead of the array's own mean and deviation where given.
     A constant image has no spread: it becomes zero.
     """
     if how.clip:
@@ -110,7 +153,7 @@ def normalise(array: np.ndarray, how: Normalisation) -> np.ndarray:
         array -= how.mean
         array /= how.std
         return array
-    mean, std = _mean_and_deviation(array, how.nonzero)
+    mean, std = statistics or _mean_and_deviation(array, how.nonzero)
     outside = array == 0 if how.nonzero else None
     array -= np.float32(mean)
     array /= np.float32(std) if std > 1e-8 * max(abs(mean), 1e-30) else np.float32(1)
@@ -141,7 +184,14 @@ def _values(array: np.ndarray, nonzero: bool) -> Iterator[np.ndarray]:
     return (plane[plane != 0] if nonzero else plane for plane in array)
 
 
-def _check_inputs(images: Sequence[sitk.Image], channels: Sequence[Channel], grid: Grid) -> None:
+def check_images(images: Sequence[sitk.Image], channels: Sequence[Channel], grid: Grid) -> None:
+    """Whether the images are what a model takes, by their geometry alone.
+
+    Raises
+    ------
+    ImageError : wrong number of images, different grids, 3-D where the model is 2-D or the
+        reverse, pixels without a length, or far too many voxels on the model's grid.
+    """
     if len(images) != len(channels):
         names = ", ".join(c.name for c in channels)
         raise ImageError(
@@ -159,6 +209,38 @@ def _check_inputs(images: Sequence[sitk.Image], channels: Sequence[Channel], gri
             f"this image is {images[0].GetDimension()}-D.",
             "Choose another model, or another image.",
         )
+    if grid.spacing is not None:
+        _check_size(images[0], grid.spacing)
+
+
+def _check_size(image: sitk.Image, wanted: Sequence[float]) -> None:
+    if not has_physical_spacing(image):
+        raise ImageError(
+            "The picture does not say how large its pixels are; the model needs their size in mm.",
+            "Store it in a format that does (NRRD, MetaImage, NIfTI), or choose a model that "
+            "takes pixels of any size.",
+        )
+    extent = np.multiply(image.GetSize(), image.GetSpacing())
+    if np.prod(np.maximum(1, extent / wanted[: len(extent)])) > LARGEST:
+        shown = " x ".join(f"{s:g}" for s in image.GetSpacing())
+        size = " x ".join(str(n) for n in image.GetSize())
+        raise ImageError(
+            f"The image of {size} voxels of {shown} mm would have more than {LARGEST:.1e} voxels "
+            f"at the model's {' x '.join(f'{s:g}' for s in wanted)} mm.",
+            "Correct the image's spacing if it is wrong, or crop the image.",
+        )
+
+
+def _finite(image: sitk.Image, channel: Channel) -> np.ndarray:
+    """The voxels as float32 [z, y, x], a copy. Raises ``ImageError`` for NaN and infinity."""
+    with np.errstate(over="ignore"):
+        array = _as_volume(sitk.GetArrayViewFromImage(image)).astype(np.float32)
+    if not np.isfinite(array.sum(dtype=np.float64)):  # no mask of the volume's size
+        raise ImageError(
+            f"The image for {channel.name} holds values that are no finite 32-bit numbers.",
+            "Replace NaN, infinite and absurdly large values, by 0 for instance.",
+        )
+    return array
 
 
 def _to_spacing(oriented: sitk.Image, grid: Grid, interpolation: str) -> sitk.Image:

@@ -11,7 +11,6 @@ from itertools import product
 
 import numpy as np
 import SimpleITK as sitk
-from scipy import ndimage
 
 from KDSegmentationLogic.bundles.description import Description
 from KDSegmentationLogic.errors import RegionError
@@ -77,6 +76,38 @@ def choose_block(image: sitk.Image, description: Description, region: Region | N
     return block
 
 
+def with_context(image: sitk.Image, description: Description, block: Block) -> Block:
+    """A block of a whole-volume model with half its patch on each side, clipped to the image.
+
+    At a cut edge such a network would see what it never saw in training. A model of crops
+    was trained on such edges: its block stays as it is.
+    """
+    if description.field_of_view.kind == "crop" or image.GetDimension() != 3:
+        return block
+    patch = np.divide(_patch_mm(image, description), image.GetSpacing())
+    margin = np.ceil(patch / 2).astype(int)
+    low = np.maximum(np.subtract(block[0], margin), 0)
+    high = np.minimum(np.add(block[0], block[1]) + margin, image.GetSize())
+    return tuple(low.tolist()), tuple((high - low).tolist())
+
+
+def inside(image: sitk.Image, box: Box) -> np.ndarray:
+    """Which voxels' centres lie in the box: bool [z, y, x]."""
+    from_index = np.eye(4)
+    from_index[:3, :3], from_index[:3, 3] = axes_of(image), image.GetOrigin()
+    to_box = _from_ras(box) @ np.diag([-1.0, -1.0, 1.0, 1.0]) @ from_index
+    low, high = np.minimum(box.lower, box.upper), np.maximum(box.lower, box.upper)
+    x, y, z = (np.arange(n) for n in image.GetSize())
+    result = np.ones((len(z), len(y), len(x)), bool)
+    for row, least, most in zip(to_box[:3], low, high, strict=True):
+        rounding = 1e-6 * np.abs(row[:3]).max()
+        in_plane = row[0] * x + row[1] * y[:, None] + row[3]
+        for index, plane in enumerate(result):  # coordinates of a volume are 8 times its mask
+            position = in_plane + row[2] * z[index]
+            plane &= (position >= least - rounding) & (position <= most + rounding)
+    return result
+
+
 def keep_structure(
     labels: sitk.Image, point: Point, together: bool
 ) -> tuple[sitk.Image, str | None]:
@@ -96,6 +127,8 @@ def keep_structure(
     ------
     RegionError : no structure within ``NEAREST_MM`` of the point.
     """
+    from scipy import ndimage  # not in a fresh Slicer, where regions are chosen too
+
     array = sitk.GetArrayFromImage(labels)
     index = tuple(
         int(np.clip(i, 0, n - 1))
@@ -134,16 +167,24 @@ def _nearest(
 
 def _extent(image: sitk.Image, description: Description) -> tuple[float, ...]:
     """The model's field of view (mm) along the image's own axes."""
-    pairs = ("LR", "PA", "SI")
-    network = [next(p for p in pairs if c in p) for c in description.grid.orientation]
-    own = [next(p for p in pairs if c in p) for c in orientation_of(image)]
     extent = description.field_of_view.extent_mm
-    if extent is None:  # a whole-volume model: what its first patch covers
-        spacings = description.grid.spacing or [image.GetSpacing()[own.index(p)] for p in network]
-        patch = description.members[0].patch
-        sizes = patch[::-1] if len(patch) == 3 else (*patch[::-1], max(patch))
-        extent = (sizes[0] * spacings[0], sizes[1] * spacings[1], sizes[2] * spacings[2])
+    if extent is None:
+        return _patch_mm(image, description)
+    network, own = _axes(description.grid.orientation), _axes(orientation_of(image))
     return tuple(extent[network.index(pair)] for pair in own)
+
+
+def _patch_mm(image: sitk.Image, description: Description) -> tuple[float, ...]:
+    """What the first network's patch covers (mm) along the image's own axes."""
+    network, own = _axes(description.grid.orientation), _axes(orientation_of(image))
+    spacings = description.grid.spacing or [image.GetSpacing()[own.index(p)] for p in network]
+    patch = description.members[0].patch
+    sizes = patch[::-1] if len(patch) == 3 else (*patch[::-1], max(patch))
+    return tuple(sizes[k] * spacings[k] for k in map(network.index, own))
+
+
+def _axes(code: str) -> list[str]:
+    return [next(pair for pair in ("LR", "PA", "SI") if c in pair) for c in code]
 
 
 def _check_crop(
@@ -169,9 +210,10 @@ def _size_mm(image: sitk.Image) -> list[float]:
 
 def _block_of_box(image: sitk.Image, box: Box) -> Block:
     """All voxels that the box touches, clipped to the image."""
+    to_ras = np.linalg.inv(_from_ras(box))
     corners = [
-        to_lps([(box.lower, box.upper)[side][axis] for axis, side in enumerate(sides)])
-        for sides in product((0, 1), repeat=3)
+        to_lps((to_ras @ [*corner, 1.0])[:3].tolist())
+        for corner in product(*zip(box.lower, box.upper, strict=True))
     ]
     index = (np.asarray(corners) - image.GetOrigin()) @ np.linalg.inv(axes_of(image)).T
     low = np.floor(index.min(0) + 0.5 + 1e-6).astype(int)
@@ -182,3 +224,16 @@ def _block_of_box(image: sitk.Image, box: Box) -> Block:
             "The region lies outside the image.", "Move the region so that it overlaps the image."
         )
     return tuple(low.tolist()), tuple((high - low).tolist())
+
+
+def _from_ras(box: Box) -> np.ndarray:
+    """[4, 4], from RAS mm to the box's own frame."""
+    if box.to_ras is None:
+        return np.eye(4)
+    try:
+        return np.linalg.inv(np.reshape(box.to_ras, (4, 4)))
+    except np.linalg.LinAlgError:
+        raise RegionError(
+            "The region is flat: its axes do not span a volume.",
+            "Give it an extent along all axes.",
+        ) from None

@@ -76,12 +76,15 @@ def restore(
     ----------
     values : label value of each class, [k], background first.
     probabilities, uncertainty : keep the probabilities; keep entropy (of the mean, in bits
-        divided by log2 k, so 0..1) and standard deviation. Both at full resolution: large.
+        divided by log2 k, so 0..1) and standard deviation where the planes bring it. Both at
+        full resolution: large.
     """
     maps = _maps(prepared)
     result = _allocated(prepared.oriented_shape, values, probabilities, uncertainty)
     before: Planes | None = None
     for block in planes:
+        if uncertainty and block.deviation is not None and result.deviation is None:
+            result.deviation = _per_class(prepared.oriented_shape, len(values))
         last = block.start + block.mean.shape[1] - 1
         for z in _ready(maps[0], block.start, last):
             _restore_plane(result, z, before, block, maps, values)
@@ -117,17 +120,17 @@ def _maps(prepared: Prepared) -> tuple[_AxisMap, _AxisMap, _AxisMap]:
 def _allocated(
     shape: Shape, values: np.ndarray, probabilities: bool, uncertainty: bool
 ) -> Restored:
-    def per_class() -> np.ndarray:
-        # classes last in memory, as in a vector image: that saves a copy on the way there
-        return np.moveaxis(np.zeros((*shape, len(values)), np.float32), -1, 0)
-
     result = Restored(np.zeros(shape, np.uint8 if values.max() < 256 else np.uint16))
     if probabilities:
-        result.probabilities = per_class()
+        result.probabilities = _per_class(shape, len(values))
     if uncertainty:
-        result.deviation = per_class()
         result.entropy = np.zeros(shape, np.float32)
     return result
+
+
+def _per_class(shape: Shape, classes: int) -> np.ndarray:
+    # classes last in memory, as in a vector image: that saves a copy on the way there
+    return np.moveaxis(np.zeros((*shape, classes), np.float32), -1, 0)
 
 
 def _ready(z_map: _AxisMap, first: int, last: int) -> np.ndarray:

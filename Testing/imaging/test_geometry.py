@@ -135,7 +135,7 @@ def test_the_extent_reaches_to_the_outer_edges_of_the_voxels() -> None:
     extent=st.tuples(*[st.floats(0.0, 12.0)] * 3),
 )
 @settings(max_examples=80, deadline=None)
-def test_the_block_covers_the_box_and_no_more(
+def test_the_block_has_the_size_of_the_box_and_the_point_in_its_middle(
     image: sitk.Image, where: tuple[float, ...], extent: tuple[float, ...]
 ) -> None:
     size = np.array(image.GetSize())
@@ -146,12 +146,21 @@ def test_the_block_covers_the_box_and_no_more(
     assert (length >= 1).all()
     assert (start + length <= size).all()
 
-    half = np.array(extent) / np.array(image.GetSpacing()) / 2
-    low, high = np.maximum(centre - half, -0.5), np.minimum(centre + half, size - 0.5)
-    assert (start - 0.5 <= low + 1e-4).all()
-    assert (start + length - 0.5 >= high - 1e-4).all()
-    needless = (start + 0.5 < low - 1e-4) | (start + length - 1.5 > high + 1e-4)
-    assert not needless.any()
+    wanted = np.maximum(1, np.rint(np.array(extent) / np.array(image.GetSpacing())))
+    assert (length <= wanted).all()
+    cut = (start == 0) | (start + length == size)
+    assert (length == wanted)[~cut].all()
+    assert (np.abs(start + (length - 1) / 2 - centre) <= 0.5 + 1e-4)[~cut].all()
+    # towards an edge it is cut, not shifted: the far side stays where it was
+    assert (start[cut] <= np.maximum(0, centre - wanted / 2 + 1 + 1e-4)[cut]).all()
+    assert ((start + length)[cut] >= np.minimum(size, centre + wanted / 2 - 1e-4)[cut]).all()
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3, 0.5, -1e-9, 1e-9])
+def test_a_box_is_as_large_wherever_in_a_voxel_its_point_lies(shift: float) -> None:
+    image = sitk.Image(80, 90, 80, sitk.sitkUInt8)
+    _, size = index_box_of(image, (40 + shift, 45 + shift, 40 + shift), (40, 56, 40))
+    assert size == (40, 56, 40)
 
 
 def test_a_box_of_whole_voxels_is_not_widened_by_rounding() -> None:

@@ -197,6 +197,33 @@ def test_torch_without_memory_is_reported_as_such() -> None:
         engine.probabilities(np.zeros((1, 1, 1, 1, 65), np.float32), Monitor())
 
 
+class Failing(Greedy):
+    """Fails as a library would, after the estimate of its memory."""
+
+    words = ""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.words:
+            raise RuntimeError(self.words)
+        return self.classifier(x)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "could not create a memory object",
+        "could not create a primitive",
+    ],
+)
+def test_the_words_of_libraries_without_memory_are_known(words: str) -> None:
+    engine = TorchEngine(network := Failing())
+    network.words = words
+    with pytest.raises(EngineMemoryError):
+        engine.probabilities(np.zeros((1, 1, 1, 1, 4), np.float32), Monitor())
+
+
 def test_numpy_without_memory_is_reported_as_such(random_runner: Callable[..., Runner]) -> None:
     huge = np.broadcast_to(np.float32(0), (1, 1, 2**20, 2**20, 2**10))
     with pytest.raises(EngineMemoryError):

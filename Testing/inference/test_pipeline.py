@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 from KDSegmentationLogic.bundles.bundle import Bundle
-from KDSegmentationLogic.bundles.description import Expectation, Grid
+from KDSegmentationLogic.bundles.description import NO_SUM, Channel, Expectation, Grid, Member
+from KDSegmentationLogic.errors import ImageError
 from KDSegmentationLogic.inference.pipeline import Predictor, Result, Settings
 from KDSegmentationLogic.inference.preprocess import Geometry
+from KDSegmentationLogic.inference.region import Point
 from Testing.making import phantom, tiny_ensemble, tiny_student
 
 CPU = Settings(device="cpu", threads=1)
@@ -58,8 +61,37 @@ def test_a_picture_gives_labels_on_its_grid(picture_bundle: Bundle) -> None:
     result = segment(picture_bundle, image, settings)
     assert Geometry.of(result.labels) == Geometry.of(image)
     np.testing.assert_array_equal(array(result.labels), array(truth))
-    for name in ("probabilities", "deviation", "entropy"):
+    for name in ("probabilities", "entropy"):
         assert Geometry.of(getattr(result, name)) == Geometry.of(image)
+
+
+def test_a_single_network_has_an_entropy_but_no_deviation(student_bundle: Bundle) -> None:
+    result = segment(student_bundle, phantom()[0], replace(CPU, uncertainty=True))
+    assert result.deviation is None
+    assert array(result.entropy).max() > 0
+
+
+@pytest.mark.parametrize("region", [None, Point((-3.0, -3.0, 3.0))])
+def test_images_that_do_not_fit_are_refused_before_all_else(
+    region: Point | None, tmp_path: Path, student_bundle: Bundle
+) -> None:
+    with pytest.raises(ImageError, match="needs 1 image"):
+        Predictor(student_bundle, CPU).segment([], region)
+    (channel,) = student_bundle.description.channels
+    two = Predictor(tiny_student(tmp_path / "two", **_two_channels(channel)), CPU)
+    with pytest.raises(ImageError, match="different grids"):
+        two.segment([phantom()[0], phantom((9, 9, 9))[0]], region)
+
+
+def _two_channels(channel: Channel) -> dict[str, Any]:
+    member = Member(
+        "student_unet",
+        {"in_channels": 2, "classes": 3, "dimensions": 3, "widths": [4, 8], "stem_stride": 1},
+        "models/model.safetensors",
+        NO_SUM,
+        (16, 16, 16),
+    )
+    return {"channels": (channel, replace(channel, name="second")), "members": (member,)}
 
 
 @pytest.mark.parametrize("code", ["RAS", "PIR"])

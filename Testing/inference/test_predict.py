@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from KDSegmentationLogic.errors import BundleError
 from KDSegmentationLogic.inference.predict import Runner, pad_to_multiple, plan_passes, predict
 from KDSegmentationLogic.progress import Monitor
 
@@ -160,3 +161,19 @@ def test_padding_repeats_the_edge_up_to_the_next_multiple(
     z, y, x = shape
     np.testing.assert_array_equal(padded[:, :z, :y, :x], array)
     assert (padded[:, -1, -1, -1] == array[:, -1, -1, -1]).all()
+
+
+def test_a_single_member_has_no_deviation(random_runner: Build) -> None:
+    passes = plan_passes([random_runner()], SHAPE, PLENTY)
+    assert {p.deviation is None for p in predict(volume(), passes, Monitor(), True)} == {True}
+
+
+@pytest.mark.parametrize("settings", [{}, {"dimensions": 2, "views": ("coronal",)}])
+def test_values_that_are_not_numbers_are_never_an_empty_result(
+    settings: dict[str, object], random_runner: Build
+) -> None:
+    runner = random_runner(**settings)
+    with torch.no_grad():
+        runner.engine._network.classifier.bias[1] = float("nan")  # type: ignore[attr-defined]
+    with pytest.raises(BundleError, match=r"model\.safetensors gives values that are not numbers"):
+        mean_of([runner], volume())

@@ -9,8 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from KDSegmentationLogic.bundles.description import Channel, Grid, Normalisation
-from KDSegmentationLogic.errors import ImageError
-from KDSegmentationLogic.inference.preprocess import normalise, preprocess, preprocess_labels
+from KDSegmentationLogic.errors import ImageError, OutOfMemoryError
+from KDSegmentationLogic.imaging.geometry import UNIT_KEY
+from KDSegmentationLogic.inference.memory import memory_checked
+from KDSegmentationLogic.inference.preprocess import (
+    normalise,
+    preprocess,
+    preprocess_labels,
+    statistics_of,
+)
 
 ZSCORE = (Channel("T1", "MR", Normalisation("zscore")),)
 PLAIN = (Channel("T1", "MR", Normalisation("none")),)
@@ -146,3 +153,57 @@ def test_channels_on_different_grids_are_refused() -> None:
     two = (*ZSCORE, Channel("T2", "MR", Normalisation("zscore")))
     with pytest.raises(ImageError, match="different grids"):
         preprocess([oblique(), moved], two, Grid(3))
+
+
+@pytest.mark.parametrize("nonzero", [False, True])
+def test_statistics_of_an_image_are_those_its_preprocessing_takes(nonzero: bool) -> None:
+    how = Normalisation("zscore", nonzero, clip=(100.0, 900.0))
+    channels, grid = (Channel("T1", "MR", how), *PLAIN), Grid(3, (1.0, 1.0, 1.0), "RAS")
+    images = [oblique(), oblique()]
+    found = statistics_of(images, channels, grid)
+    assert found[1] is None
+    np.testing.assert_allclose(
+        preprocess(images, channels, grid, found).array,
+        preprocess(images, channels, grid).array,
+        atol=1e-6,
+    )
+
+
+def test_a_part_is_normalised_as_in_the_whole() -> None:
+    image, grid = oblique(), Grid(3)
+    whole = preprocess([image], ZSCORE, grid).array
+    part = preprocess([image[2:6, 1:4, :]], ZSCORE, grid, statistics_of([image], ZSCORE, grid))
+    np.testing.assert_allclose(part.array, whole[:, :, 1:4, 2:6], atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_values_that_are_no_float32_are_refused(value: float) -> None:
+    array = np.zeros((4, 5, 6))
+    array[1, 2, 3] = value
+    with pytest.raises(ImageError, match="T1 holds values that are no finite"):
+        preprocess([sitk.GetImageFromArray(array)], ZSCORE, Grid(3))
+
+
+def test_pixels_without_a_length_are_refused_where_the_model_needs_it() -> None:
+    picture = sitk.Image(9, 8, sitk.sitkUInt8)
+    picture.SetMetaData(UNIT_KEY, "pixel")
+    assert preprocess([picture], PLAIN, Grid(2)).array.shape == (1, 1, 8, 9)
+    with pytest.raises(ImageError, match="how large its pixels are") as caught:
+        preprocess([picture], PLAIN, Grid(2, (0.5, 0.5, 1.0)))
+    assert "takes pixels of any size" in caught.value.remedy
+
+
+def test_a_spacing_that_asks_for_absurdly_many_voxels_is_refused_by_name() -> None:
+    image = sitk.Image(90, 90, 90, sitk.sitkUInt8)
+    image.SetSpacing((1000.0, 1000.0, 25.0))
+    with pytest.raises(ImageError, match="1000 x 1000 x 25 mm"):
+        preprocess([image], PLAIN, Grid(3, (1.0, 1.0, 1.0)))
+
+
+def test_a_lack_of_memory_in_itk_or_numpy_is_told_as_such() -> None:
+    with pytest.raises(OutOfMemoryError), memory_checked():
+        sitk.Image([2**20] * 3, sitk.sitkFloat64)
+    with pytest.raises(OutOfMemoryError), memory_checked():
+        np.empty(2**45)
+    with pytest.raises(RuntimeError, match="SimpleITK"), memory_checked():
+        sitk.RegionOfInterest(sitk.Image(2, 2, sitk.sitkUInt8), [9, 9], [0, 0])

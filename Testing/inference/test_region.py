@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from KDSegmentationLogic.bundles.bundle import Bundle
-from KDSegmentationLogic.bundles.description import Grid
+from KDSegmentationLogic.bundles.description import Channel, Grid, Normalisation
 from KDSegmentationLogic.errors import RegionError
 from KDSegmentationLogic.inference.pipeline import Predictor, Settings
 from KDSegmentationLogic.inference.preprocess import Geometry
@@ -20,7 +20,9 @@ from KDSegmentationLogic.inference.region import (
     Point,
     Region,
     choose_block,
+    inside,
     keep_structure,
+    with_context,
 )
 from Testing.making import phantom, tiny_student
 
@@ -208,3 +210,81 @@ def test_the_box_round_a_point_follows_the_axes_as_they_are_stored(tmp_path: Pat
         centre = one.TransformContinuousIndexToPhysicalPoint([29.5, 29.5, 29.5])
         block = choose_block(one, bundle.description, Point((-centre[0], -centre[1], centre[2])))
         assert block[1] == (16, 16, 16)
+
+
+def bars() -> sitk.Image:
+    """0, 100 and 200 side by side along x, mean 100, deviation 50; only all of it shows that."""
+    array = np.repeat([0, 100, 200], [8, 48, 8]).astype(np.int16)
+    return sitk.GetImageFromArray(np.tile(array, (4, 4, 1)))
+
+
+@pytest.mark.parametrize(
+    "region", [Box((-63.0, -3.0, 0.0), (-58.0, 0.0, 3.0)), Point((-60.0, -2.0, 2.0))]
+)
+def test_a_part_is_labelled_as_in_the_whole_image(region: Region, tmp_path: Path) -> None:
+    channel = Channel("T1", "MR", Normalisation("zscore"))
+    bundle = tiny_student(tmp_path / "zscore", channels=(channel,))
+    whole, part = (array(found(bundle, bars(), where)) for where in (None, region))
+    assert set(np.unique(whole[:, :, 56:])) == {2}
+    assert set(np.unique(part[:, :, 58:])) == {2}
+    np.testing.assert_array_equal(part[part > 0], whole[part > 0])
+
+
+def test_a_model_of_whole_images_sees_half_its_patch_round_a_block(
+    student_bundle: Bundle, crop_bundle: Bundle
+) -> None:
+    image = phantom((60, 50, 40), (1.0, 2.0, 0.5))[0]  # the patch is 16 mm wide
+    block = ((20, 1, 2), (5, 6, 30))
+    seen = with_context(image, student_bundle.description, block)
+    assert seen == ((12, 0, 0), (21, 11, 40))
+    assert with_context(image, crop_bundle.description, block) == block
+
+
+def oblique() -> sitk.Image:
+    image = sitk.Image(20, 18, 16, sitk.sitkInt16) + 200
+    turn = sitk.Euler3DTransform()
+    turn.SetRotation(0.4, -0.3, 0.6)
+    image.SetDirection(turn.GetMatrix())
+    image.SetOrigin((3.0, -5.0, 8.0))
+    return image
+
+
+def ras_of(image: sitk.Image) -> np.ndarray:
+    """[z, y, x, 3]: where the voxels' centres are."""
+    x, y, z = image.GetSize()
+    points = [
+        image.TransformIndexToPhysicalPoint((i, j, k))
+        for k in range(z)
+        for j in range(y)
+        for i in range(x)
+    ]
+    return np.reshape(points, (z, y, x, 3)) * (-1, -1, 1)
+
+
+def test_in_an_oblique_image_labels_fill_the_box_and_nothing_else(student_bundle: Bundle) -> None:
+    image = oblique()
+    centre = ras_of(image)[8, 9, 10]
+    half = np.array((6.2, 4.3, 3.4))
+    box = Box(tuple(centre - half), tuple(centre + half))
+    wanted = (np.abs(ras_of(image) - centre) <= half).all(axis=-1)
+    assert wanted.sum() > 500
+    np.testing.assert_array_equal(array(found(student_bundle, image, box)) > 0, wanted)
+
+
+def test_a_box_may_have_axes_of_its_own(student_bundle: Bundle) -> None:
+    """Here those of the image, so that it is a block of voxels."""
+    image = oblique()
+    to_ras = np.eye(4)
+    to_ras[:3, :3] = np.diag((-1, -1, 1)) @ np.reshape(image.GetDirection(), (3, 3))
+    to_ras[:3, 3] = np.array(image.GetOrigin()) * (-1, -1, 1)
+    box = Box((4.0, 3.0, 2.0), (11.0, 9.0, 5.0), tuple(to_ras.ravel().tolist()))
+    wanted = np.zeros((16, 18, 20), bool)
+    wanted[2:6, 3:10, 4:12] = True
+    np.testing.assert_array_equal(inside(image, box), wanted)
+    np.testing.assert_array_equal(array(found(student_bundle, image, box)) > 0, wanted)
+
+
+def test_a_box_without_a_volume_is_refused(student_bundle: Bundle) -> None:
+    flat = Box((0.0,) * 3, (9.0,) * 3, tuple(np.diag((1.0, 0.0, 1.0, 1.0)).ravel().tolist()))
+    with pytest.raises(RegionError, match="flat"):
+        found(student_bundle, oblique(), flat)

@@ -14,7 +14,17 @@ from torch import nn
 from KDSegmentationLogic.inference.engines.base import EngineMemoryError
 from KDSegmentationLogic.progress import Monitor
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed",
+    # oneDNN's words where its buffers, or the kernels with theirs, do not fit
+    "could not create a memory object",
+    "could not create a primitive",
+)
 # measured peak by tensors alive: up to 1.75 in layers (convolutions copy; resnet3d)
 _LAYERS_KEEP = 1.75
 _ALLOCATOR_KEEPS = 1.2
