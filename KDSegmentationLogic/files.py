@@ -9,10 +9,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 import shutil
-import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+_STALE_AFTER_SECONDS = 24 * 3600
 
 
 @contextlib.contextmanager
@@ -20,39 +23,49 @@ def atomic_file(target: Path) -> Iterator[Path]:
     """Yield a path to write to; it becomes ``target`` when the block ends without error.
 
     The temporary name ends like the target's (``.nii.gz`` stays ``.nii.gz``), since
-    writers choose the format by the ending. Parent folders are made.
+    writers choose the format by the ending. Parent folders are made. The file may be read by
+    whom the umask lets read, also where a writer (safetensors) makes its files private.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
-    try:
+    with staging_folder(target.parent) as folder:
         temporary = folder / target.name
         yield temporary
+        temporary.chmod(folder.stat().st_mode & 0o666)
         os.replace(temporary, target)
+
+
+@contextlib.contextmanager
+def staging_folder(parent: Path) -> Iterator[Path]:
+    """Yield a new folder ``.writing-*`` in ``parent``; it is removed when the block ends.
+
+    Those that runs killed more than a day ago left there are removed as well.
+    """
+    _remove_stale(parent)
+    folder = new_folder(parent, ".writing-")
+    try:
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def atomic_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill; it becomes ``target`` when the block ends without error.
+def new_folder(parent: Path, prefix: str) -> Path:
+    """Make a folder with a random name in ``parent``, with the rights that are usual there.
 
-    Raises
-    ------
-    FileExistsError : ``target`` exists; nothing of the user's is overwritten.
+    ``tempfile.mkdtemp`` would make it its owner's only, and on Windows files moved out of it
+    would stay so.
     """
-    target = Path(target)
-    if target.exists():
-        raise FileExistsError(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
-    try:
-        content = staging / target.name
-        content.mkdir()
-        yield content
-        os.rename(content, target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    folder = parent / f"{prefix}{secrets.token_hex(8)}"
+    folder.mkdir()
+    return folder
+
+
+def _remove_stale(parent: Path) -> None:
+    oldest = time.time() - _STALE_AFTER_SECONDS
+    for folder in parent.glob(".writing-*"):
+        with contextlib.suppress(OSError):
+            if folder.lstat().st_mtime < oldest:
+                shutil.rmtree(folder)
 
 
 def write_text(target: Path, text: str) -> None:

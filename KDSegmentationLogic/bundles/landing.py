@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from KDSegmentationLogic.bundles.bundle import METADATA
 from KDSegmentationLogic.errors import BundleError
+from KDSegmentationLogic.files import new_folder, staging_folder
 
 
 def existing(target: Path) -> Path | None:
@@ -51,18 +51,17 @@ def landing(target: Path) -> Iterator[Path]:
     old = existing(target)
     made = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
     try:
-        content = staging / target.name
-        content.mkdir()
-        yield content
-        if old is None:
-            os.rename(content, target)
-        else:
-            _exchange(old, content, target)
+        with staging_folder(target.parent) as staging:
+            content = staging / target.name
+            content.mkdir()
+            yield content
+            if old is None:
+                os.rename(content, target)
+            else:
+                _exchange(old, content, target)
         made = []
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
         for folder in made:
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -70,7 +69,7 @@ def landing(target: Path) -> Iterator[Path]:
 
 def _exchange(old: Path, new: Path, target: Path) -> None:
     # Not inside the staging folder: a kill between the two steps leaves the old one to find.
-    aside = Path(tempfile.mkdtemp(prefix=".replaced-", dir=target.parent))
+    aside = new_folder(target.parent, ".replaced-")
     try:
         os.rename(old, aside / old.name)
         try:
