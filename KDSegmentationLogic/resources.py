@@ -30,7 +30,7 @@ def resources_folder() -> Path:
             return candidate
     raise BundleError(
         f"The folder Resources/Models is missing beside {_PACKAGE}.",
-        "Install KDSegmentation again; the installation is incomplete.",
+        "Install KDSegmentation again to have the models that come with it.",
     )
 
 

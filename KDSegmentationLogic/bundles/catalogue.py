@@ -6,6 +6,7 @@ of two with one name, the user's is taken.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -32,11 +33,20 @@ def list_bundles() -> tuple[list[Bundle], list[BundleError]]:
     Quick: weights are not hashed.
     """
     good, problems = [], []
+    try:
+        models_folder()
+    except BundleError as error:
+        problems.append(error)
     for folder in _installed_folders():
         try:
             good.append(load_bundle(folder, verify=False))
         except BundleError as error:
             problems.append(error)
+        except (ValueError, RecursionError) as error:
+            # One damaged folder, in whatever way, must not hide the others.
+            problems.append(
+                BundleError(f"The bundle {folder} cannot be used: {error}.", "Remove the folder.")
+            )
     return good, problems
 
 
@@ -72,9 +82,15 @@ def find_bundle(name_or_path: str | os.PathLike[str], verify: bool = True) -> Bu
 
 
 def _installed_folders() -> list[Path]:
-    """Folders in both places, by name; names with a dot in front are unfinished writing."""
+    """Folders in both places, by name; names with a dot in front are unfinished writing.
+
+    A clone of the source has no models of its own; the user's can be used all the same.
+    """
     found: dict[str, Path] = {}
-    for place in (models_folder(), user_models_folder()):
+    places = [user_models_folder()]
+    with contextlib.suppress(BundleError):
+        places.insert(0, models_folder())
+    for place in places:
         if place.is_dir():
             folders = (p for p in place.iterdir() if p.is_dir() and not p.name.startswith("."))
             found.update((folder.name, folder) for folder in folders)

@@ -252,6 +252,10 @@ class Description:
             self.grid.dimensions == 3 or all(m.dimensions == 2 for m in self.members),
             "a 3-D network cannot work on a 2-D grid",
         )
+        _require(
+            self.grid.dimensions == 3 or all(m.views == ("axial",) for m in self.members),
+            "a 2-D grid has the view axial only",
+        )
 
     @property
     def classes(self) -> int:

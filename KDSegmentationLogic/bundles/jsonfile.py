@@ -8,6 +8,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+# Ours is nested about ten deep; whatever walks a value may then do so by recursion.
+DEEPEST = 50
+
 
 def parse_json(text: bytes) -> dict[str, Any]:
     """The object in ``text`` (UTF-8).
@@ -15,7 +18,7 @@ def parse_json(text: bytes) -> dict[str, Any]:
     Raises
     ------
     ValueError : not JSON, not an object, a key twice (readers would disagree which holds),
-        NaN or infinity (no JSON), or nested deeper than Python reads.
+        NaN or infinity (no JSON), or nested deeper than ``DEEPEST``.
     """
     try:
         value = json.loads(
@@ -27,12 +30,27 @@ def parse_json(text: bytes) -> dict[str, Any]:
         raise ValueError("not UTF-8 text") from None
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
+    _check_depth(value)
     return value
 
 
 def format_json(value: Any) -> str:
     """Indented text; raises ValueError for NaN and infinity."""
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level for inner in _inside(outer)]
+    if level:
+        raise ValueError("nested too deep")
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

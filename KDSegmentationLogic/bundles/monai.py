@@ -7,7 +7,6 @@ Specification", metadata.json and inference config).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import metadata as installed
 from typing import Any
 
 from KDSegmentationLogic.bundles.bundle import BLOCK
@@ -70,9 +69,12 @@ def metadata_of(name: str, description: Description, release: Release) -> dict[s
 
 
 def release_of(metadata: dict[str, Any]) -> Release:
-    """The release that a configs/metadata.json tells."""
+    """The release that a configs/metadata.json tells; ValueError where it contradicts MONAI's."""
     version = str(metadata.get("version", Release.version))
-    changes = metadata.get("changelog", {}).get(version, Release.changes)
+    changelog = metadata.get("changelog", {})
+    if not isinstance(changelog, dict):
+        raise ValueError("the key changelog is not an object")
+    changes = changelog.get(version, Release.changes)
     authors, owner = metadata.get("authors", ""), metadata.get("copyright", "")
     return Release(version, str(changes), str(authors), str(owner))
 
@@ -164,6 +166,8 @@ def _data_format(description: Description) -> dict[str, Any]:
 
 
 def _version(package: str, otherwise: str) -> str:
+    from importlib import metadata as installed  # imports much, for writing only
+
     try:
         return installed.version(package).split("+")[0]
     except installed.PackageNotFoundError:

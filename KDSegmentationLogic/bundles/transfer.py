@@ -1,6 +1,6 @@
 """Bringing a bundle in from a .zip or a folder, and packing one to give away.
 
-Standard library only.
+Standard library only; importing also uses torch where there is one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def import_bundle(
 
     It is named after its folder, or after the .zip where that has no folder on top. Every
     check comes before the bundle appears in ``target``, and on an error nothing is left there.
-    Its inference.json is written anew: MONAI runs expressions in that file as code.
+    Its inference.json is written anew: MONAI runs expressions in that file as code. Whether the
+    weights fit their networks is checked where torch is installed, else at their first use.
 
     Parameters
     ----------
@@ -62,6 +63,7 @@ def import_bundle(
                     _copy(entry, content)
                 bundle = check_bundle(content, found.name, str(path), verify=True)
                 _refuse_unnamed(bundle, found.entries, str(path))
+                _check_networks(bundle, str(path))
                 write_text(content / WORKFLOW, format_json(workflow_of(bundle.description)))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         refuse(str(path), f"the .zip is damaged ({error})")
@@ -107,6 +109,14 @@ def _copy(entry: Entry, content: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with entry.open() as reading, path.open("xb") as writing:
         shutil.copyfileobj(reading, writing, 1 << 20)
+
+
+def _check_networks(bundle: Bundle, called: str) -> None:
+    try:
+        from KDSegmentationLogic.bundles.weights import check_networks
+    except (ImportError, OSError):  # torch is not installed, or (OSError) a library of its is not
+        return
+    check_networks(bundle, called)
 
 
 def _refuse_unnamed(bundle: Bundle, entries: tuple[Entry, ...], called: str) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from KDSegmentationLogic.bundles.bundle import Bundle
+from collections.abc import Mapping
+
+import torch
+
+from KDSegmentationLogic.bundles.bundle import Bundle, refuse
 from KDSegmentationLogic.bundles.description import Member
-from KDSegmentationLogic.bundles.tensors import read_heads
+from KDSegmentationLogic.bundles.tensors import TensorHead, read_heads
 from KDSegmentationLogic.errors import BundleError
 from KDSegmentationLogic.networks.base import SegmentationNetwork
 from KDSegmentationLogic.networks.registry import build_network
-
-_REMEDY = "Get the bundle again from where it came, or ask its authors."
 
 
 def load_network(bundle: Bundle, member: Member) -> SegmentationNetwork:
@@ -24,47 +26,60 @@ def load_network(bundle: Bundle, member: Member) -> SegmentationNetwork:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    try:
-        network = build_network(member.architecture, member.arguments)
-    except BundleError as error:
-        raise BundleError(f"The bundle {bundle.folder}: {error.cause}", error.remedy) from error
-    if network.dimensions != member.dimensions:
-        raise BundleError(
-            f"The bundle {bundle.folder} describes {member.dimensions}-D patches for"
-            f" {member.weights}, and its network is {network.dimensions}-D.",
-            _REMEDY,
-        )
+    called = str(bundle.folder)
+    network = _fitting(bundle, member, called)
     path = bundle.weight_path(member)
     try:
-        _compare(network, bundle, member)
         # Copying into the network's own tensors also turns half precision into float32.
         network.load_state_dict(load_file(path))
     except (OSError, ValueError, SafetensorError) as error:
-        raise BundleError(f"The weights {path} cannot be read ({error}).", _REMEDY) from error
+        refuse(called, f"the weights {member.weights} cannot be read ({error})")
     return network.eval()
 
 
-def _compare(network: SegmentationNetwork, bundle: Bundle, member: Member) -> None:
-    """Refuse weights whose names, shapes or kinds are not the network's."""
-    wanted = network.state_dict()
-    heads = read_heads(bundle.weight_path(member))
+def check_networks(bundle: Bundle, called: str) -> None:
+    """Refuse ``bundle``, as the one ``called``, if a member's weights do not fit its network.
+
+    Reads the heads of the weight files only; no network takes memory.
+    """
+    with torch.device("meta"):
+        for member in bundle.description.members:
+            _fitting(bundle, member, called)
+
+
+def _fitting(bundle: Bundle, member: Member, called: str) -> SegmentationNetwork:
+    """The member's network, which its weights are known to fit but not in yet."""
+    try:
+        network = build_network(member.architecture, member.arguments)
+    except BundleError as error:
+        raise BundleError(f"The bundle {called}: {error.cause}", error.remedy) from error
+    if network.dimensions != member.dimensions:
+        refuse(
+            called,
+            f"it describes {member.dimensions}-D patches for {member.weights}, and its network"
+            f" is {network.dimensions}-D",
+        )
+    try:
+        problem = _difference(network.state_dict(), read_heads(bundle.weight_path(member)))
+    except (OSError, ValueError) as error:
+        problem = f"cannot be read ({error})"
+    if problem:
+        refuse(called, f"the weights {member.weights} of {member.architecture!r} {problem}")
+    return network
+
+
+def _difference(wanted: Mapping[str, torch.Tensor], heads: Mapping[str, TensorHead]) -> str | None:
+    """What names, shapes or kinds of the weights differ in from the network's."""
     for problem, names in (
         ("lack", wanted.keys() - heads.keys()),
         ("hold the unknown", heads.keys() - wanted.keys()),
     ):
         if names:
-            _refuse(bundle, member, f"{problem} {min(names)!r} ({len(names)} such tensors)")
+            return f"{problem} {min(names)!r} ({len(names)} such tensors)"
     for name, head in heads.items():
         shape = tuple(wanted[name].shape)
         if head.shape != shape:
-            _refuse(bundle, member, f"give {name!r} the shape {head.shape}, not {shape}")
+            return f"give {name!r} the shape {head.shape}, not {shape}"
         if head.dtype.endswith(("F16", "F32", "F64")) != wanted[name].is_floating_point():
-            _refuse(bundle, member, f"give {name!r} the type {head.dtype}")
-
-
-def _refuse(bundle: Bundle, member: Member, problem: str) -> None:
-    raise BundleError(
-        f"The weights {bundle.weight_path(member)} do not fit the architecture"
-        f" {member.architecture!r}: they {problem}.",
-        _REMEDY,
-    )
+            return f"give {name!r} the type {head.dtype}"
+    return None

@@ -19,6 +19,7 @@ from KDSegmentationLogic.bundles.bundle import (
     absolute_folder,
     check_bundle,
     load_bundle,
+    refuse,
 )
 from KDSegmentationLogic.bundles.description import Description, Member
 from KDSegmentationLogic.bundles.jsonfile import format_json, parse_json
@@ -26,7 +27,7 @@ from KDSegmentationLogic.bundles.landing import landing, refuse_existing
 from KDSegmentationLogic.bundles.monai import Release, metadata_of, release_of, workflow_of
 from KDSegmentationLogic.bundles.paths import path_problem
 from KDSegmentationLogic.errors import BundleError
-from KDSegmentationLogic.files import sha256_of, write_text
+from KDSegmentationLogic.files import atomic_file, sha256_of, write_text
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -101,9 +102,9 @@ def update_bundle(
     )
     described = changed(description, members=members)
     with _written(bundle.folder) as content:
-        release = release_of(parse_json((bundle.folder / METADATA).read_bytes()))
+        release = _release(bundle)
         same = bundle.readme == _readme(bundle.name, bundle.description)
-        shutil.copytree(bundle.folder, content, dirs_exist_ok=True)
+        shutil.copytree(bundle.folder, content, copy_function=shutil.copyfile, dirs_exist_ok=True)
         for path, file in (onnx or {}).items():
             shutil.copyfile(file, content / path)
         readme = "" if same else bundle.readme
@@ -125,6 +126,13 @@ def _written(target: Path) -> Iterator[Path]:
         ) from error
 
 
+def _release(bundle: Bundle) -> Release:
+    try:
+        return release_of(parse_json((bundle.folder / METADATA).read_bytes()))
+    except ValueError as error:
+        refuse(str(bundle.folder), f"{METADATA}: {error}")
+
+
 def _write_texts(
     content: Path, description: Description, release: Release, licence_text: str, readme: str
 ) -> None:
@@ -140,14 +148,14 @@ def _write_weights(content: Path, member: Member, network: nn.Module, half: bool
     from safetensors.torch import save_file
 
     path = content / member.weights
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Small, but a variance may be too great for float16, or so small that it loses its digits.
     exact = ("running_mean", "running_var")
     tensors = {
         name: _stored(tensor, half and not name.endswith(exact), f"{member.weights}: {name}")
         for name, tensor in network.state_dict().items()
     }
-    save_file(tensors, path, metadata={"format": "pt"})
+    with atomic_file(path) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
     return sha256_of(path)
 
 

@@ -8,12 +8,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from KDSegmentationLogic import resources
 from KDSegmentationLogic.bundles import catalogue
+from KDSegmentationLogic.bundles.bundle import Bundle, load_bundle
 from KDSegmentationLogic.bundles.paths import path_problem
 from KDSegmentationLogic.bundles.transfer import export_zip
 from KDSegmentationLogic.errors import BundleError
@@ -56,6 +59,44 @@ def test_a_broken_model_does_not_hide_the_others(bundled: Path, users: Path, stu
     good, problems = catalogue.list_bundles()
     assert [bundle.name for bundle in good] == ["good"]
     assert [str(users / "bad") in problem.cause for problem in problems] == [True]
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), RecursionError("too deep")])
+def test_a_model_that_fails_unforeseen_does_not_hide_the_others(
+    bundled: Path, users: Path, student: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    shutil.copytree(student, bundled / "good")
+    (users / "bad").mkdir(parents=True)
+
+    def load(folder: Path, verify: bool) -> Bundle:
+        if folder.name == "bad":
+            raise error
+        return load_bundle(folder, verify)
+
+    monkeypatch.setattr(catalogue, "load_bundle", load)
+    good, problems = catalogue.list_bundles()
+    assert [bundle.name for bundle in good] == ["good"]
+    assert [str(users / "bad") in problem.cause for problem in problems] == [True]
+
+
+def test_a_clone_without_models_lists_the_users_and_says_what_is_missing(
+    users: Path, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "clone" / "KDSegmentationLogic")
+    shutil.copytree(student, users / "mine")
+    good, problems = catalogue.list_bundles()
+    assert [bundle.name for bundle in good] == ["mine"]
+    assert ["Resources/Models is missing" in problem.cause for problem in problems] == [True]
+
+
+def test_a_clone_without_models_uses_a_model_by_its_path(
+    users: Path, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "clone" / "KDSegmentationLogic")
+    assert not users.exists()
+    assert catalogue.find_bundle(student).folder == student
+    with pytest.raises(BundleError, match="No model is called 'heart'"):
+        catalogue.find_bundle("heart")
 
 
 def test_unfinished_writing_is_not_listed(bundled: Path, users: Path, student: Path) -> None:
@@ -146,25 +187,41 @@ def test_an_accepted_path_stays_inside_on_every_system(path: str) -> None:
             assert not set(kind(path).parts) & {"..", "."}
 
 
-def test_listing_verifying_importing_and_packing_need_neither_torch_nor_numpy(
+def run(script: str, root: Path, models: Path, *flags: str) -> Any:
+    """The JSON that a script prints in a fresh interpreter."""
+    result = subprocess.run(
+        [sys.executable, *flags, "-c", script],
+        cwd=root,
+        env={**os.environ, "KDSEG_MODELS": str(models)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(result.stdout)
+
+
+def test_listing_verifying_and_packing_load_neither_torch_nor_numpy(
     student: Path, tmp_path: Path, project_root: Path
 ) -> None:
     script = f"""
 import json, sys
 from KDSegmentationLogic.bundles import catalogue, transfer, bundle
-loaded = transfer.import_bundle({str(student)!r}, target={str(tmp_path / "models")!r})
-transfer.export_zip(bundle.load_bundle(loaded.folder, verify=True), {str(tmp_path / "t.zip")!r})
 names = [found.name for found in catalogue.installed_bundles()]
-catalogue.find_bundle("tiny")
+transfer.export_zip(catalogue.find_bundle("tiny"), {str(tmp_path / "t.zip")!r})
 heavy = {{"torch", "numpy", "monai", "safetensors", "SimpleITK", "vtk", "slicer"}}
 print(json.dumps([sorted(heavy & set(sys.modules)), "tiny" in names]))
 """
-    result = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=project_root,
-        env={**os.environ, "KDSEG_MODELS": str(tmp_path / "models")},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert json.loads(result.stdout) == [[], True]
+    assert run(script, project_root, student.parent) == [[], True]
+
+
+def test_importing_works_with_the_standard_library_alone(
+    student: Path, tmp_path: Path, project_root: Path
+) -> None:
+    script = f"""
+import importlib.util, json
+from KDSegmentationLogic.bundles import transfer
+imported = transfer.import_bundle({str(student)!r})
+print(json.dumps([importlib.util.find_spec("torch") is None, imported.name]))
+"""
+    # -S: without the packages that are installed
+    assert run(script, project_root, tmp_path / "models", "-S") == [True, "tiny"]

@@ -301,6 +301,37 @@ def test_a_description_that_is_wrong_is_refused_on_import(
     assert ".writing" not in cause
 
 
+def narrow(block: dict[str, Any]) -> None:
+    block["members"][0]["arguments"]["widths"] = [8, 16]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (narrow, f"the weights {WEIGHTS} of 'student_unet' "),
+        (lambda block: block["members"][0].update(architecture="oracle"), "'oracle' is not known"),
+        (
+            lambda block: block["members"][0]["arguments"].update(colour=1),
+            "has no argument 'colour'",
+        ),
+        (
+            lambda block: block["members"][0].update(patch=[8, 8], views=["axial"]),
+            "its network is 3-D",
+        ),
+    ],
+)
+def test_weights_that_no_network_takes_are_refused_on_import(
+    student: Path,
+    refused: Callable[..., str],
+    change: Callable[[dict[str, Any]], Any],
+    problem: str,
+) -> None:
+    cause = refused(edit(student, change))
+    assert problem in cause
+    assert str(student) in cause
+    assert ".writing" not in cause
+
+
 def test_a_pickle_in_a_safetensors_name_is_refused_on_import(
     student: Path, refused: Callable[..., str]
 ) -> None:

@@ -100,11 +100,25 @@ def test_a_folder_without_metadata_is_refused(tmp_path: Path) -> None:
         (b'{"a": NaN}', "NaN is not a number"),
         (b"\xff\xfe{}", "not UTF-8"),
         (b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}", "nested too deep"),
+        (b'{"a":' + b"[" * 50 + b"]" * 50 + b"}", "nested too deep"),
+        (b'{"a":' * 900 + b"1" + b"}" * 900, "nested too deep"),
         (b'{"a": ' + b"9" * 10_000 + b"}", "is not valid JSON"),
         (b" " * (4 * 1024**2 + 1), "is larger than 4 MiB"),
         (b"{}", "has no key kdsegmentation"),
     ],
-    ids=["cut", "list", "twice", "nan", "utf16", "deep", "digits", "large", "foreign"],
+    ids=[
+        "cut",
+        "list",
+        "twice",
+        "nan",
+        "utf16",
+        "deep",
+        "lists",
+        "objects",
+        "digits",
+        "large",
+        "foreign",
+    ],
 )
 def test_metadata_that_is_no_json_of_ours_is_refused(
     student: Path, content: bytes, problem: str
@@ -137,6 +151,16 @@ def member(**values: Any) -> Change:
     return lambda metadata: metadata["kdsegmentation"]["members"][0].update(values)
 
 
+def flat(*views: str) -> Change:
+    """A 2-D network on a 2-D grid."""
+
+    def change(metadata: dict[str, Any]) -> None:
+        member(patch=[8, 8], views=list(views))(metadata)
+        metadata["kdsegmentation"]["grid"]["dimensions"] = 2
+
+    return change
+
+
 def argument(**values: Any) -> Change:
     return lambda m: m["kdsegmentation"]["members"][0]["arguments"].update(values)
 
@@ -155,6 +179,8 @@ def argument(**values: Any) -> Change:
         (block(channels=[]), "a model needs at least one channel"),
         (block(colour="red"), "kdsegmentation.colour: is not a known key"),
         (member(patch=[8, "8", 8]), "members[0].patch[1]: expected a whole number"),
+        (flat("coronal"), "a 2-D grid has the view axial only"),
+        (flat("axial", "sagittal"), "a 2-D grid has the view axial only"),
         (member(patch=[8]), "a patch has 2 or 3 sizes"),
         (member(overlap=1.0), "the overlap must be at least 0 and below 1"),
         (member(temperature=10**400), "members[0].temperature: expected a finite number"),
@@ -212,6 +238,7 @@ def test_weights_cut_short_are_refused_without_hashing(student: Path) -> None:
         (b"", "is not a safetensors file"),
         (bytes(8), "is not a safetensors file"),
         (struct.pack("<Q", 2**40) + b"{}", "is not a safetensors file"),
+        (safetensors(b"{}" + b" " * 4 * 1024**2), "its head is larger than 4 MiB"),
         (struct.pack("<Q", 50) + b"{}", "ends before its head does"),
         (safetensors(b"[]"), "is not a safetensors file"),
         (safetensors(b'{"a": }'), "has an unreadable head"),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -225,6 +228,30 @@ def test_measurements_and_an_onnx_file_are_added_to_a_bundle(student: Path, tmp_
     (student / "models/model.onnx").write_bytes(b"evil")
     with pytest.raises(BundleError, match=r"models/model\.onnx has another SHA-256"):
         load_bundle(student)
+
+
+@pytest.mark.parametrize("changelog", ["all new", ["1.0.0"], None])
+def test_an_update_of_a_bundle_whose_changelog_is_no_object_is_refused(
+    student: Path, changelog: Any
+) -> None:
+    path = student / "configs/metadata.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "changelog": changelog}))
+    bundle = load_bundle(student)
+    with pytest.raises(BundleError, match=r"tiny cannot be used: .*changelog is not an object"):
+        update_bundle(bundle, bundle.description)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+def test_everybody_may_read_a_bundle_whom_the_umask_lets(
+    tmp_path: Path, describe: Describe, build: Build
+) -> None:
+    before = os.umask(0o022)
+    try:
+        bundle = save_bundle(tmp_path / "new", describe(), build(describe()))
+    finally:
+        os.umask(before)
+    for path in bundle.folder.rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o755 if path.is_dir() else 0o644), path
 
 
 def test_an_update_with_the_weights_of_another_network_is_refused(student: Path) -> None:
