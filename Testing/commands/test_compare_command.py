@@ -97,11 +97,18 @@ def test_the_scene_holds_volume_segmentations_uncertainty_and_tables(compared) -
     volumes = {"case", "Uncertainty of tiny-ensemble"}
     assert volumes | {"tiny-student", "tiny-ensemble", "Agreement", "Models"} <= found
     assert "tiny-student against tiny-ensemble" in found
-    (shown,) = {
-        node.GetBackgroundVolumeID()
+    ((shown, over),) = {
+        (node.GetBackgroundVolumeID(), node.GetForegroundVolumeID())
         for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
     }
     assert slicer.mrmlScene.GetNodeByID(shown).GetName() == "case"
+    assert not over
+    seen = [
+        node.GetName()
+        for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        if node.GetDisplayNode().GetVisibility()
+    ]
+    assert seen == ["tiny-student"]
     slicer.mrmlScene.Clear()
 
 
@@ -169,3 +176,15 @@ def test_a_failing_model_leaves_nothing(
     assert said.status == 1
     assert "outside the image" in said.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_reference_on_another_grid_is_refused_before_the_models_run(
+    kdseg, image, student_bundle, ensemble_bundle, tmp_path
+) -> None:
+    reference = tmp_path / "reference.nii.gz"
+    sitk.WriteImage(phantom((24, 20, 15))[1], str(reference))
+    models = ("-m", student_bundle.folder, "-m", ensemble_bundle.folder)
+    said = kdseg("compare", image, *models, "-o", tmp_path / "out", "--reference", reference)
+    assert said.status == 1
+    assert f"{reference} lies on another grid" in said.err
+    assert "Running on" not in said.err
