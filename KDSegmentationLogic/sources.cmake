@@ -51,6 +51,7 @@ set(PACKAGE_SCRIPTS
   "KDSegmentationLogic/evaluation/table.py"
   "KDSegmentationLogic/files.py"
   "KDSegmentationLogic/imaging/__init__.py"
+  "KDSegmentationLogic/imaging/channels.py"
   "KDSegmentationLogic/imaging/checks.py"
   "KDSegmentationLogic/imaging/dicom.py"
   "KDSegmentationLogic/imaging/dicom_file.py"
