@@ -46,7 +46,9 @@ def test_the_disagreement_is_where_the_two_say_different_things(blocks: np.ndarr
     assert found.disagreement.GetOrigin() == (5.0, 5.0, 5.0)
 
 
-def test_a_structure_that_one_model_does_not_know_has_no_row_but_differs(blocks: np.ndarray) -> None:
+def test_a_structure_that_one_model_does_not_know_has_no_row_but_differs(
+    blocks: np.ndarray,
+) -> None:
     found = agreement(image(blocks), image(blocks), {1: "a", 2: "b"}, {1: "a", 2: "c"})
     assert [s.name for s in found.structures] == ["a"]
     assert np.array_equal(sitk.GetArrayFromImage(found.disagreement), blocks == 2)

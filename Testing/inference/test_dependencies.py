@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from KDSegmentationLogic.dependencies import SEGMENTING, missing, require
@@ -24,3 +27,11 @@ def test_the_package_is_named_as_pip_knows_it(monkeypatch: pytest.MonkeyPatch) -
     assert missing("yaml") == ["yaml"]
     with pytest.raises(DependencyError, match="pip install PyYAML"):
         require("yaml")
+
+
+def test_the_pipeline_can_be_imported_without_the_packages_that_slicer_lacks() -> None:
+    """So that ``require`` has its say before an ImportError has."""
+    code = "import sys, KDSegmentationLogic.inference.pipeline; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"numpy", "SimpleITK"} <= set(done.stdout.split())
+    assert not {"scipy", "psutil", "safetensors", "torch"} & set(done.stdout.split())
