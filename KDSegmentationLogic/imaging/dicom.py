@@ -29,7 +29,7 @@ from KDSegmentationLogic.imaging.dicom_file import (
     other_kind,
     read_slice,
 )
-from KDSegmentationLogic.imaging.geometry import UNIT_KEY
+from KDSegmentationLogic.imaging.geometry import MODALITY_KEY, UNIT_KEY
 from KDSegmentationLogic.progress import Monitor
 
 GAP_TOLERANCE = 0.01
@@ -195,6 +195,8 @@ def _read(slices: list[Slice], source: str) -> sitk.Image:
     image.SetSpacing((*ordered[0].spacing, step))
     if not ordered[0].has_spacing:
         image.SetMetaData(UNIT_KEY, "pixel")
+    if ordered[0].modality:
+        image.SetMetaData(MODALITY_KEY, ordered[0].modality)
     return image
 
 

@@ -376,3 +376,20 @@ def test_rounding_of_a_direction_is_no_shear() -> None:
     image = sitk.Image(4, 4, 4, sitk.sitkInt16)
     image.SetDirection((1, 2e-5, 0, 0, 1, 0, 0, 0, 1))
     check_image(image, "The volume")
+
+
+@pytest.mark.parametrize("ending", [".Nii", ".nii.GZ", ".Nii.Gz"])
+def test_a_nifti_ending_of_small_and_capital_letters_is_refused_by_what_to_call_it(
+    tmp_path: Path, volume: sitk.Image, ending: str
+) -> None:
+    plain = tmp_path / f"head{ending.lower()}"
+    sitk.WriteImage(volume, str(plain))
+    path = plain.rename(tmp_path / f"Head{ending}")
+    with pytest.raises(ImageError, match=rf"mixes .* Rename the file to Head{ending.lower()}\."):
+        read_image(path)
+
+
+def test_a_nifti_ending_in_capital_letters_is_read(tmp_path: Path, volume: sitk.Image) -> None:
+    sitk.WriteImage(volume, str(tmp_path / "head.nii.gz"))
+    path = (tmp_path / "head.nii.gz").rename(tmp_path / "HEAD.NII.GZ")
+    assert read_image(path).GetSize() == volume.GetSize()

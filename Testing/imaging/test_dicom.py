@@ -12,7 +12,12 @@ import SimpleITK as sitk
 
 from KDSegmentationLogic.errors import ImageError
 from KDSegmentationLogic.imaging.dicom import list_series, read_series
-from KDSegmentationLogic.imaging.geometry import has_physical_spacing, same_grid, to_orientation
+from KDSegmentationLogic.imaging.geometry import (
+    MODALITY_KEY,
+    has_physical_spacing,
+    same_grid,
+    to_orientation,
+)
 from KDSegmentationLogic.imaging.reading import read_image
 
 Write = Callable[..., Path]
@@ -199,6 +204,11 @@ def test_a_file_without_pixel_spacing_has_pixels_for_a_unit(dicom_file: Write) -
     bare = dicom_file("a/1", PixelSpacing=None)
     assert not has_physical_spacing(read_image(bare))
     assert has_physical_spacing(read_image(dicom_file("b/1")))
+
+
+def test_the_modality_stays_with_the_image(dicom_file: Write) -> None:
+    folder = stack(dicom_file, "head", [0.0, 1.0], SOPClassUID=MR, Modality="MR")
+    assert read_image(folder).GetMetaData(MODALITY_KEY) == "MR"
 
 
 def test_a_file_of_several_frames_is_refused(dicom_file: Write) -> None:
