@@ -16,7 +16,7 @@ from KDSegmentationLogic.commands.options import (
     data_folder,
     settings_of,
 )
-from KDSegmentationLogic.errors import DependencyError
+from KDSegmentationLogic.errors import DatasetError, DependencyError
 
 if TYPE_CHECKING:
     from KDSegmentationLogic.commands.inputs import Case
@@ -140,5 +140,13 @@ def _data_case(args: Namespace, console: Console) -> list[Work]:
     if data is None or not (data / DATASET).is_dir():
         console.notice(f"{DATASET} is not there, so the demo goes on without it.")
         return []
-    first = find_dataset(DATASET, data).split("test")[0]
+    try:
+        tests = find_dataset(DATASET, data).split("test")
+    except DatasetError as error:
+        console.notice(f"{error} The demo goes on without {DATASET}.")
+        return []
+    if not tests:
+        console.notice(f"{data / DATASET} lists no test case, so the demo goes on without it.")
+        return []
+    first = tests[0]
     return [(Case(first.name, first.images), [], first.labels)]

@@ -40,9 +40,11 @@ class Dataset:
 
 
 def read_decathlon(folder: Path) -> Dataset:
-    """Read ``dataset.json`` and ``splits.json`` of a Decathlon folder.
+    """Read ``dataset.json`` of a Decathlon folder, and ``splits.json`` where there is one.
 
     ``splits.json`` holds lists of case names under train, val and test, none in two lists.
+    Without it train and test are the lists ``training`` and ``test`` of ``dataset.json``, and
+    val is empty.
     Cases of the test list have their labels in ``labelsTs``.
 
     Raises
@@ -51,7 +53,6 @@ def read_decathlon(folder: Path) -> Dataset:
     """
     folder = Path(folder)
     description = _read_json(folder / "dataset.json")
-    splits_file = _read_json(folder / "splits.json")
     try:
         channels = _by_number(description["modality"])
         labels = {int(v): str(n) for v, n in description["labels"].items() if int(v) != 0}
@@ -60,9 +61,9 @@ def read_decathlon(folder: Path) -> Dataset:
             f"{folder / 'dataset.json'} lacks a usable entry: {error}.",
             "It needs 'modality' and 'labels', numbered from 0.",
         ) from None
-    splits = {name: _names(splits_file.get(name, []), name, folder) for name in SPLITS}
-    _check_splits(splits, folder)
-    cases = {case: _find_case(folder, case) for case in _all(splits)}
+    lists, splits = _read_splits(folder, description)
+    _check_splits(splits, lists)
+    cases = {case: _find_case(folder, case, lists) for case in _all(splits)}
     return Dataset(folder.name, folder, channels, labels, cases, splits)
 
 
@@ -85,33 +86,59 @@ def _all(splits: dict[str, tuple[str, ...]]) -> list[str]:
     return [case for name in SPLITS for case in splits[name]]
 
 
-def _names(entry: Any, split: str, folder: Path) -> tuple[str, ...]:
+def _read_splits(
+    folder: Path, description: dict[str, Any]
+) -> tuple[Path, dict[str, tuple[str, ...]]]:
+    """The file that lists the cases, and the lists."""
+    lists = folder / "splits.json"
+    if lists.exists():
+        content = _read_json(lists)
+        return lists, {name: _names(content.get(name, []), name, lists) for name in SPLITS}
+    lists = folder / "dataset.json"
+    training, test = (_listed(description.get(key, []), key, lists) for key in ("training", "test"))
+    return lists, {"train": training, "val": (), "test": test}
+
+
+def _listed(entries: Any, key: str, lists: Path) -> tuple[str, ...]:
+    """Names of the cases that ``dataset.json`` lists as paths, or as objects of image and label."""
+    try:
+        images = [entry["image"] if isinstance(entry, dict) else entry for entry in entries]
+        names = [image.rpartition("/")[2] for image in images]
+    except (TypeError, KeyError, AttributeError):
+        raise DatasetError(
+            f"{lists} holds no list of images under '{key}'.",
+            "List paths, or objects with the paths 'image' and 'label'.",
+        ) from None
+    # macOS leaves a hidden file beside each that it packs
+    return tuple(name.removesuffix(".nii.gz") for name in names if not name.startswith("._"))
+
+
+def _names(entry: Any, split: str, lists: Path) -> tuple[str, ...]:
     if not isinstance(entry, list) or not all(isinstance(case, str) for case in entry):
         raise DatasetError(
-            f"{folder / 'splits.json'} holds no list of case names under '{split}'.",
+            f"{lists} holds no list of case names under '{split}'.",
             "List the names of the cases, each in quotes.",
         )
     return tuple(entry)
 
 
-def _check_splits(splits: dict[str, tuple[str, ...]], folder: Path) -> None:
+def _check_splits(splits: dict[str, tuple[str, ...]], lists: Path) -> None:
     names = _all(splits)
     twice = sorted({case for case in names if names.count(case) > 1})
     if twice:
         raise DatasetError(
-            f"{folder / 'splits.json'} lists {_some(twice)} more than once.",
+            f"{lists} lists {_some(twice)} more than once.",
             "A case belongs to one of train, val and test only.",
         )
     if not splits["train"]:
-        raise DatasetError(
-            f"{folder / 'splits.json'} lists no case for training.", "List some under 'train'."
-        )
+        key = "train" if lists.name == "splits.json" else "training"
+        raise DatasetError(f"{lists} lists no case for training.", f"List some under '{key}'.")
 
 
-def _find_case(folder: Path, case: str) -> CaseFiles:
+def _find_case(folder: Path, case: str, lists: Path) -> CaseFiles:
     if not re.fullmatch(r"[\w.-]+", case):
         raise DatasetError(
-            f"The case name {case!r} in {folder / 'splits.json'} is not a plain name.",
+            f"The case name {case!r} in {lists} is not a plain name.",
             "Use letters, digits, '_', '-' and '.'.",
         )
     for images, labels in (("imagesTr", "labelsTr"), ("imagesTs", "labelsTs")):
@@ -120,14 +147,14 @@ def _find_case(folder: Path, case: str) -> CaseFiles:
             label = folder / labels / f"{case}.nii.gz"
             return CaseFiles(case, (image,), label if label.is_file() else None)
     raise DatasetError(
-        f"The case {case} of {folder / 'splits.json'} has no image in imagesTr or imagesTs.",
+        f"The case {case} of {lists} has no image in imagesTr or imagesTs.",
         "Complete the data set, or take the case off the list.",
     )
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise DatasetError(f"{path} is missing.", "The folder needs dataset.json and splits.json.")
+        raise DatasetError(f"{path} is missing.", "Give a folder that has one.")
     try:
         content = json.loads(path.read_text("utf-8"))
     except ValueError as error:

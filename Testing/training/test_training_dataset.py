@@ -112,8 +112,7 @@ def description(**changes: Any) -> Callable[[Path], None]:
 
 
 CONTRADICTIONS: dict[str, tuple[Callable[[Path], None], str]] = {
-    "no description": (without("dataset.json"), r"dataset\.json is missing\. The folder needs"),
-    "no lists": (without("splits.json"), r"splits\.json is missing\. The folder needs"),
+    "no description": (without("dataset.json"), r"dataset\.json is missing\. Give a folder"),
     "broken description": (holding("dataset.json", "{"), r"dataset\.json is not valid JSON"),
     "broken lists": (holding("splits.json", "[1, 2"), r"splits\.json is not valid JSON"),
     "no object": (holding("splits.json", "[]"), r"splits\.json does not hold an object"),
@@ -149,6 +148,53 @@ def test_a_folder_that_contradicts_itself_is_refused(
 
     with pytest.raises(DatasetError, match=sentence):
         read_decathlon(folder)
+
+
+ORIGINAL = {
+    **DESCRIPTION,
+    "training": [
+        {"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"}
+        for name in ("one", "._one", "two")
+    ],
+    "test": ["./imagesTs/._four.nii.gz", "./imagesTs/four.nii.gz"],
+}
+
+
+@pytest.fixture
+def original(folder: Path) -> Path:
+    """The folder as the Decathlon gives it: no splits.json, no labels of the test images."""
+    (folder / "splits.json").unlink()
+    (folder / "labelsTs" / "four.nii.gz").unlink()
+    write_json(folder / "dataset.json", ORIGINAL)
+    return folder
+
+
+def test_an_original_download_has_its_own_lists_and_none_to_validate_on(original: Path) -> None:
+    dataset = read_decathlon(original)
+
+    assert dataset.splits == {"train": ("one", "two"), "val": (), "test": ("four",)}
+    assert dataset.cases["one"].labels == original / "labelsTr" / "one.nii.gz"
+    assert dataset.cases["four"].labels is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"training": []}, r"dataset\.json lists no case for training. List some under 'training'"),
+        ({"training": 3}, "holds no list of images under 'training'"),
+        ({"test": [{"label": "a"}]}, "holds no list of images under 'test'"),
+        ({"test": [None]}, "holds no list of images under 'test'"),
+        ({"test": ["imagesTs/five.nii.gz"]}, r"five of .*dataset\.json has no image"),
+        ({"test": ["imagesTr/one.nii.gz"]}, r"dataset\.json lists one more than once"),
+    ],
+)
+def test_an_original_download_that_contradicts_itself_is_refused(
+    original: Path, changes: dict[str, Any], sentence: str
+) -> None:
+    write_json(original / "dataset.json", {**ORIGINAL, **changes})
+
+    with pytest.raises(DatasetError, match=sentence):
+        read_decathlon(original)
 
 
 def test_many_doubled_cases_are_counted_and_not_all_listed(folder: Path) -> None:
