@@ -98,6 +98,7 @@ set(PACKAGE_SCRIPTS
   "KDSegmentationLogic/studies/assessment.py"
   "KDSegmentationLogic/studies/bundling.py"
   "KDSegmentationLogic/studies/definition.py"
+  "KDSegmentationLogic/studies/names.py"
   "KDSegmentationLogic/studies/run.py"
   "KDSegmentationLogic/studies/stages.py"
   "KDSegmentationLogic/training/__init__.py"

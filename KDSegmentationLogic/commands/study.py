@@ -14,6 +14,7 @@ from KDSegmentationLogic.commands.options import (
     required_data_folder,
     whole_number,
 )
+from KDSegmentationLogic.studies.names import STAGES
 
 
 def add_parser(subparsers: Any) -> None:
@@ -38,7 +39,12 @@ def add_parser(subparsers: Any) -> None:
     runs.add_argument(
         "--jobs", type=whole_number, default=1, metavar="N", help="trainings beside each other"
     )
-    runs.add_argument("--until", metavar="STAGE", help="stop after this stage")
+    runs.add_argument(
+        "--until",
+        choices=STAGES,
+        default=STAGES[-1],
+        help="stop after this stage; default: %(default)s",
+    )
     add_general(runs)
     runs.set_defaults(run=run)
 
@@ -48,10 +54,10 @@ def run(args: Namespace) -> int:
     console = Console.of(args)
     data = required_data_folder(args)
     check_output_folder(args.output)
-    from KDSegmentationLogic.studies.run import STAGES, run_study
+    from KDSegmentationLogic.studies.run import run_study
 
     with console.monitor() as monitor:
-        run_study(args.study, data, args.output, args.jobs, args.until or STAGES[-1], monitor)
+        run_study(args.study, data, args.output, args.jobs, args.until, monitor)
     console.say(f"The study's results are in {args.output}.")
     console.result({"study": str(args.study), "folder": str(args.output)})
     return 0

@@ -12,10 +12,9 @@ from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.assessment import assess, note_measured
 from KDSegmentationLogic.studies.bundling import write_bundles
 from KDSegmentationLogic.studies.definition import read_study
+from KDSegmentationLogic.studies.names import STAGES
 from KDSegmentationLogic.studies.stages import compute_targets, train_arms
 from KDSegmentationLogic.training.dataset import find_dataset
-
-STAGES = ("teachers", "targets", "students", "bundle", "validate", "test")
 
 
 def run_study(

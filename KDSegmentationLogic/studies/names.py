@@ -1,0 +1,9 @@
+"""What a study's parts are called, for those who need the names alone.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+STAGES = ("teachers", "targets", "students", "bundle", "validate", "test")
+"""The stages of a study, in their order."""
