@@ -15,9 +15,10 @@ from KDSegmentationLogic.commands.inputs import Case
 from KDSegmentationLogic.commands.memory import GIB, PeakMemory
 from KDSegmentationLogic.commands.outputs import UNCERTAINTY, Target
 from KDSegmentationLogic.commands.union import segment_regions
-from KDSegmentationLogic.errors import UsageError
+from KDSegmentationLogic.errors import ImageError, UsageError
 from KDSegmentationLogic.evaluation.agreement import Agreement, agreement, renumber
 from KDSegmentationLogic.evaluation.structures import StructureResult, compare_labels
+from KDSegmentationLogic.imaging.geometry import same_grid
 from KDSegmentationLogic.imaging.reading import read_labels
 from KDSegmentationLogic.imaging.writing import write_image
 from KDSegmentationLogic.inference.pipeline import Predictor, Result, Settings
@@ -129,7 +130,7 @@ def compare_models(
     ------
     KDSegError : what reading, running or comparing raises.
     """
-    truth = None if reference is None else read_labels(reference)
+    truth = None if reference is None else _read_reference(reference, case)
     measured = [
         in_child(
             measure,
@@ -149,6 +150,17 @@ def compare_models(
     one, other = (found.result.labels for found in measured)
     between = agreement(one, other, names, names_of(bundles[1]))
     return Comparison(case, sides[0], sides[1], between)
+
+
+def _read_reference(reference: Path, case: Case) -> sitk.Image:
+    """The reference, refused before any model runs where it lies on another grid."""
+    truth, image = read_labels(reference), first_image(case)
+    if truth.GetDimension() != image.GetDimension() or not same_grid(truth, image):
+        raise ImageError(
+            f"The reference {reference} lies on another grid than {case.files[0]}.",
+            "Resample it onto the image's grid with nearest-neighbour interpolation.",
+        )
+    return truth
 
 
 def measure(run: Run, monitor: Monitor) -> Measured:

@@ -13,7 +13,8 @@ from argparse import Namespace
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from KDSegmentationLogic.errors import KDSegError
+from KDSegmentationLogic.dependencies import require
+from KDSegmentationLogic.errors import DependencyError, KDSegError
 from KDSegmentationLogic.progress import Monitor
 
 _BAR = 24
@@ -131,7 +132,7 @@ def describe(error: Exception) -> str:
     if isinstance(error, KDSegError):
         return " ".join(str(error).split())
     if isinstance(error, ModuleNotFoundError) and error.name and not _ours(error.name):
-        return f"The package {error.name} is not installed. Install it with pip."
+        return _absent(error.name)
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         reason = error.strerror or str(error)
@@ -140,6 +141,15 @@ def describe(error: Exception) -> str:
         f"This is a bug in KDSegmentation ({type(error).__name__}: {error});"
         " run the command again with --debug and report what it prints."
     )
+
+
+def _absent(module: str) -> str:
+    package = module.partition(".")[0]
+    try:
+        require(package)
+    except DependencyError as error:
+        return str(error)
+    return f"The installed {package} lacks {module}. Update it with: pip install -U {package}"
 
 
 def _ours(module: str) -> bool:

@@ -3,7 +3,8 @@
 - a file is a case; several channels are ``a.nii.gz,b.nii.gz`` in the model's channel order;
 - a folder with DICOM files is a case;
 - a folder with other images is many cases. Where all of them end in ``_0000``, ``_0001`` and
-  so on, which is nnU-Net's layout, the number is that of the channel.
+  so on, and every case has each of the model's channels, which is nnU-Net's layout, the number
+  is that of the channel.
 """
 
 from __future__ import annotations
@@ -176,6 +177,8 @@ def _cases_of_folder(folder: Path, channels: Sequence[Channel]) -> list[Case]:
     expected = list(range(len(channels)))
     for name, group in groups.items():
         if sorted(group) != expected:
+            if len(channels) == 1:  # a number as nnU-Net's, which is but that of the case
+                return [_case([file], channels) for file in files]
             found = ", ".join(f"_{number:04}" for number in sorted(group))
             raise UsageError(
                 f"The case {name} in {folder} has the channels {found}, and the model takes"

@@ -46,7 +46,7 @@ def add_engine(parser: ArgumentParser) -> None:
         "--memory-limit",
         type=positive_number,
         metavar="GiB",
-        help="peak memory; default: half of what is free",
+        help="of this computer's memory, not the GPU's; default: half of what is free",
     )
 
 

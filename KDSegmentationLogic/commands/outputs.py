@@ -45,15 +45,22 @@ class Target:
         return [path for path in every if path is not None]
 
     def write(self, result: Result, structures: Sequence[Label]) -> None:
-        """Write what was asked for. Raises ``ImageError``."""
+        """Write what was asked for and is there: a single network has no deviation.
+
+        Raises ``ImageError``.
+        """
         write_labels(result.labels, structures, self.labels)
         for image, path in (
             (result.probabilities, self.probabilities),
             (result.entropy, self.uncertainty),
             (result.deviation, self.deviation),
         ):
-            if path is not None and image is not None:
+            if path is None:
+                continue
+            if image is not None:
                 write_image(image, path)
+            else:  # what an ensemble wrote here before would be taken for this model's
+                path.unlink(missing_ok=True)
 
 
 def write_labels(labels: sitk.Image, structures: Sequence[Label], path: Path) -> None:
@@ -72,6 +79,7 @@ def plan_targets(
     probabilities: bool,
     uncertainty: bool,
     overwrite: bool,
+    ending: str | None = None,
 ) -> list[Target]:
     """A target for each case.
 
@@ -79,6 +87,7 @@ def plan_targets(
     ----------
     output : with ``many`` a folder, in which each result is named after its case; otherwise
         a file where it has the ending of one.
+    ending : of the results in a folder; none: each its input's own.
 
     Raises
     ------
@@ -86,8 +95,15 @@ def plan_targets(
         one name, results that exist (without ``overwrite``), or that would replace an input.
     """
     folder = _is_folder(output, many)
+    if ending and not folder:
+        raise UsageError(
+            f"{output} is a file, whose format is that of its name.",
+            "Leave out --format, or give a folder with -o.",
+        )
     check_output_folder(output if folder else output.parent)
-    paths = [output / (case.name + _ending(case)) if folder else output for case in cases]
+    paths = [
+        output / (case.name + (ending or _ending(case))) if folder else output for case in cases
+    ]
     _refuse_collisions(cases, paths)
     targets = [_target(path, probabilities, uncertainty) for path in paths]
     files = [file for target in targets for file in target.files()]

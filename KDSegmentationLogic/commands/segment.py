@@ -34,7 +34,8 @@ def add_parser(subparsers: Any) -> None:
         help="segment images",
         description="Segment files, DICOM folders or a folder of images. OUTPUT's ending decides"
         " the format: .seg.nrrd opens in Slicer as a segmentation, with names and colours; .nii.gz,"
-        " .nrrd, .mha and .png are label maps. With several inputs OUTPUT is a folder.",
+        " .nrrd, .mha and .png are label maps. With several inputs OUTPUT is a folder,"
+        " and --format decides.",
     )
     parser.add_argument(
         "inputs",
@@ -44,6 +45,11 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("-m", "--model", required=True, help="an installed model, or its folder")
     parser.add_argument("-o", "--output", required=True, type=Path, help="a file or a folder")
+    parser.add_argument(
+        "--format",
+        choices=(".seg.nrrd", ".nii.gz", ".nrrd", ".mha"),
+        help="of all results in a folder; default: that of each input",
+    )
     parser.add_argument(
         "--channel",
         action="append",
@@ -84,6 +90,7 @@ def run(args: Namespace) -> int:
         probabilities=args.probabilities,
         uncertainty=args.uncertainty,
         overwrite=args.overwrite,
+        ending=args.format,
     )
     return _Batch(args, console, bundle, regions).run(list(zip(cases, targets, strict=True)))
 
@@ -140,7 +147,7 @@ class _Batch:
             "labels": str(target.labels),
             "probabilities": _text(target.probabilities),
             "uncertainty": _text(target.uncertainty),
-            "deviation": _text(target.deviation),
+            "deviation": _text(target.deviation if result.deviation is not None else None),
             "device": result.device,
             "engine": result.engine,
             "seconds": result.seconds,

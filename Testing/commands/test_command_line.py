@@ -86,9 +86,27 @@ def test_an_interrupt_ends_with_status_1_and_keeps_what_is_finished(
     assert names_in(tmp_path / "out") == ["case0.nii.gz"]
 
 
-def test_a_missing_package_is_named() -> None:
+def test_a_missing_package_is_named_as_pip_knows_it(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
     error = ModuleNotFoundError("No module named 'yaml'", name="yaml")
-    assert "yaml is not installed" in describe(error)
+    assert "pip install PyYAML" in describe(error)
+
+
+def test_a_missing_part_of_a_package_asks_for_a_newer_one() -> None:
+    error = ModuleNotFoundError("No module named 'json.tables'", name="json.tables")
+    assert "json lacks json.tables" in describe(error)
+
+
+def test_the_help_of_a_study_offers_its_stages(kdseg) -> None:
+    said = kdseg("study", "run", "--help")
+    assert said.status == 0
+    assert "{teachers,targets,students,bundle,validate,test}" in said.out
+
+
+def test_a_stage_that_is_none_is_refused(kdseg, tmp_path) -> None:
+    said = kdseg("study", "run", tmp_path / "s.yaml", "-o", tmp_path / "run", "--until", "lunch")
+    assert said.status == 2
+    assert "'lunch'" in said.err
 
 
 def test_a_refusal_of_the_system_names_the_file() -> None:

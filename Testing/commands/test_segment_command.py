@@ -16,9 +16,11 @@ from KDSegmentationLogic.bundles.description import (
     Member,
     Normalisation,
 )
-from KDSegmentationLogic.imaging.geometry import same_grid
+from KDSegmentationLogic.commands.outputs import Target
+from KDSegmentationLogic.imaging.geometry import MODALITY_KEY, same_grid
 from KDSegmentationLogic.imaging.reading import read_image, read_labels
-from Testing.making import phantom, tiny_student
+from KDSegmentationLogic.inference.pipeline import Result
+from Testing.making import LABELS, phantom, tiny_student
 
 
 def array_of(path) -> np.ndarray:
@@ -153,6 +155,55 @@ def test_a_folder_in_nnu_nets_layout_is_grouped_into_cases(kdseg, tmp_path, name
     said = kdseg("segment", folder, "-m", bundle.folder, "-o", tmp_path / "out")
     assert said.status == 0
     assert names_in(tmp_path / "out") == ["p1.nii.gz", "p2.nii.gz"]
+
+
+def test_files_with_numbers_of_four_digits_are_cases_of_their_own(
+    kdseg, tmp_path, student_bundle, names_in
+) -> None:
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    for name in ("BRATS_0001.nii.gz", "BRATS_0002.nii.gz"):
+        sitk.WriteImage(phantom((16, 16, 12))[0], str(folder / name))
+    said = kdseg("segment", folder, "-m", student_bundle.folder, "-o", tmp_path / "out")
+    assert said.status == 0
+    assert names_in(tmp_path / "out") == names_in(folder)
+
+
+def test_a_folder_can_become_one_of_another_format(
+    kdseg, cohort, student_bundle, tmp_path, names_in
+) -> None:
+    out = tmp_path / "out"
+    said = kdseg("segment", cohort, "-m", student_bundle.folder, "-o", out, "--format", ".seg.nrrd")
+    assert said.status == 0
+    assert names_in(out) == [f"case{number}.seg.nrrd" for number in range(3)]
+
+
+def test_a_format_beside_the_name_of_a_file_is_refused(
+    kdseg, image, student_bundle, tmp_path
+) -> None:
+    out = tmp_path / "out.nii.gz"
+    said = kdseg("segment", image, "-m", student_bundle.folder, "-o", out, "--format", ".mha")
+    assert said.status == 2
+    assert "Leave out --format" in said.err
+
+
+def test_a_map_that_a_model_does_not_give_is_not_left_from_another(tmp_path) -> None:
+    labels, stale = phantom()[1], tmp_path / "a_deviation.nrrd"
+    stale.write_bytes(b"of an ensemble")
+    target = Target(tmp_path / "a.nrrd", deviation=stale)
+    target.write(Result(labels, "cpu", "torch", {}), LABELS)
+    assert target.labels.is_file()
+    assert not stale.exists()
+
+
+def test_an_image_of_another_modality_is_told(kdseg, student_bundle, tmp_path) -> None:
+    image = phantom()[0]
+    image.SetMetaData(MODALITY_KEY, "MR")
+    sitk.WriteImage(image, str(tmp_path / "head.nrrd"))
+    output = tmp_path / "out.nrrd"
+    said = kdseg("segment", tmp_path / "head.nrrd", "-m", student_bundle.folder, "-o", output)
+    assert said.status == 0
+    assert "The image is MR; the model's channel CT is CT" in said.err
 
 
 def test_a_picture_becomes_a_png_of_label_values(kdseg, picture_bundle, tmp_path, names_in) -> None:
