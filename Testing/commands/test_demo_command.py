@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from KDSegmentationLogic.bundles.description import FieldOfView
-from KDSegmentationLogic.commands import demo
+from KDSegmentationLogic.commands import demo, drawing
 from KDSegmentationLogic.commands.console import Console
 from KDSegmentationLogic.commands.main import main
 from KDSegmentationLogic.errors import DependencyError
@@ -42,6 +42,8 @@ def told(tmp_path_factory: pytest.TempPathFactory):
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "template_file", lambda: folder / "template.nii.gz")
+        # scenes and pictures take most of the time, and are tested with kdseg compare
+        patch.setattr(drawing, "draw_comparison", lambda *_: [])
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             status = main([str(argument) for argument in arguments])
     assert status == 0, err.getvalue()
