@@ -40,7 +40,8 @@ from KDSegmentationLogic.training.validation import mean_dice
 class Schedule:
     """How long and how fast. ``losses``: weights by name (``Objective``).
 
-    The learning rate rises linearly over ``warmup`` steps and falls along a cosine to zero.
+    The learning rate rises linearly over ``warmup`` steps and falls along a cosine to zero; at
+    each of ``restarts`` it starts to fall anew (Loshchilov and Hutter 2017, arXiv:1608.03983).
     ``foreground`` and ``mirror``: see ``PatchSampler``. ``averaging``: decay of the running
     mean of the weights, which is what is validated and kept. ``prior_bias``: the network starts
     from predicting each class as often as it occurs (Lin et al. 2017, arXiv:1708.02002). With
@@ -63,6 +64,7 @@ class Schedule:
     foreground: float = 0.67
     mirror: tuple[int, ...] = ()
     prior_bias: bool = False
+    restarts: tuple[int, ...] = ()
     validate_every: int = 100
     augmentation: Augmentation = field(default_factory=Augmentation)
 
@@ -80,6 +82,10 @@ class Schedule:
             raise ValueError("averaging must be at least 0 and below 1")
         if not 0 <= self.foreground <= 1:
             raise ValueError("foreground must be a share from 0 to 1")
+        if list(self.restarts) != sorted(
+            {r for r in self.restarts if self.warmup < r < self.steps}
+        ):
+            raise ValueError("restarts must rise from after the warm-up to before the last step")
         if not set(self.mirror) <= {0, 1, 2}:
             raise ValueError("mirror must name axes of the volume: 0 z, 1 y, 2 x")
 
@@ -87,7 +93,9 @@ class Schedule:
         """Learning rate of step 0, 1, ..."""
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup
-        done = (step - self.warmup) / max(1, self.steps - self.warmup)
+        first = max((r for r in self.restarts if r <= step), default=self.warmup)
+        last = min((r for r in self.restarts if r > step), default=self.steps)
+        done = (step - first) / max(1, last - first)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
