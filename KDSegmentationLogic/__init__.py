@@ -5,8 +5,8 @@ nothing: torch, SimpleITK, vtk and slicer are imported by the functions that nee
 
 Layers, each importing only those before it (``Testing/project/test_layers.py``):
 imaging, networks, bundles, inference, evaluation, distillation, training, teachers,
-studies, worker, scene, commands. The modules ``errors``, ``progress`` and ``resources``
-lie below all of them and use the standard library only.
+studies, worker, scene, commands. The modules beside this file lie below all of them and use
+the standard library only.
 """
 
 __version__ = "0.1.0"

@@ -30,6 +30,11 @@ def require(*names: str) -> None:
     if absent := missing(*names):
         packages = [_PACKAGES.get(name, name) for name in absent]
         line = " ".join(packages)
+        if absent == ["torch"]:
+            raise DependencyError(
+                "Not installed here: torch.",
+                "Run pip install torch, or in Slicer install it with the PyTorch extension.",
+            )
         raise DependencyError(
             f"Not installed here: {', '.join(packages)}.",
             f"Run pip install {line}, or in Slicer's Python console "

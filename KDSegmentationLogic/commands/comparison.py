@@ -10,9 +10,8 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from KDSegmentationLogic.bundles.bundle import Bundle, load_bundle
-from KDSegmentationLogic.commands.child import in_child
+from KDSegmentationLogic.child import in_child
 from KDSegmentationLogic.commands.inputs import Case
-from KDSegmentationLogic.commands.memory import GIB, PeakMemory
 from KDSegmentationLogic.commands.outputs import UNCERTAINTY, Target
 from KDSegmentationLogic.commands.union import segment_regions
 from KDSegmentationLogic.errors import ImageError, UsageError
@@ -21,6 +20,7 @@ from KDSegmentationLogic.evaluation.structures import StructureResult, compare_l
 from KDSegmentationLogic.imaging.geometry import same_grid
 from KDSegmentationLogic.imaging.reading import read_labels
 from KDSegmentationLogic.imaging.writing import write_image
+from KDSegmentationLogic.inference.peak import GIB, PeakMemory
 from KDSegmentationLogic.inference.pipeline import Predictor, Result, Settings
 from KDSegmentationLogic.inference.region import Region
 from KDSegmentationLogic.progress import Monitor

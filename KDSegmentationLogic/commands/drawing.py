@@ -11,7 +11,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from KDSegmentationLogic.bundles.description import Label
-from KDSegmentationLogic.commands.child import in_child
+from KDSegmentationLogic.child import in_child
 from KDSegmentationLogic.commands.comparison import Comparison, Side, first_image
 from KDSegmentationLogic.commands.tables import Row, agreement_rows, model_rows
 from KDSegmentationLogic.errors import DependencyError, KDSegError

@@ -12,11 +12,13 @@ import numpy as np
 from KDSegmentationLogic.bundles.bundle import Bundle
 from KDSegmentationLogic.bundles.description import Measurement
 from KDSegmentationLogic.bundles.writing import update_bundle
+from KDSegmentationLogic.child import in_child
 from KDSegmentationLogic.errors import DatasetError
 from KDSegmentationLogic.evaluation.structures import StructureResult, compare_labels
 from KDSegmentationLogic.evaluation.table import summarise, write_csv
 from KDSegmentationLogic.files import write_text
 from KDSegmentationLogic.imaging.reading import read_channels, read_labels
+from KDSegmentationLogic.inference.peak import PeakMemory
 from KDSegmentationLogic.inference.pipeline import Predictor
 from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.studies.artefacts import RunFolder
@@ -30,7 +32,9 @@ Results = dict[str, list[StructureResult]]
 class ArmResult:
     """One model over the cases of a split. ``dice`` and ``hd95`` (mm): mean per structure.
 
-    ``hd95`` lacks a structure that the model missed in every case.
+    ``hd95`` lacks a structure that the model missed in every case. ``seconds_per_case``: median,
+    from the image in memory to the label map. ``peak_memory_gib``: of a process that segments
+    the split's first case, with Python and its libraries; bundles only.
     """
 
     arm: str
@@ -39,6 +43,7 @@ class ArmResult:
     dice: dict[str, float]
     hd95: dict[str, float]
     seconds_per_case: float
+    peak_memory_gib: float | None = None
 
 
 def assess(
@@ -63,7 +68,11 @@ def assess(
         part = monitor.part(number / len(models), (number + 1) / len(models))
         found, seconds = _predict_cases(study, bundle, dataset.split(split), part)
         write_csv(target.with_name(f"{split}-{bundle.name}.csv"), found)
-        results.append(_summary(bundle.name, found, seconds))
+        summary = _summary(bundle.name, found, seconds)
+        if bundle in bundles:
+            peak = in_child(_peak_memory, (bundle, dataset.split(split)[0]), Monitor())
+            summary = replace(summary, peak_memory_gib=round(peak, 2))
+        results.append(summary)
     write_text(target.with_suffix(".md"), _markdown(results))
     write_text(target, json.dumps([asdict(result) for result in results], indent=1))
     return results
@@ -82,6 +91,7 @@ def note_measured(
             dice={name: round(value, 4) for name, value in result.dice.items()},
             hd95_mm={name: round(value, 3) for name, value in result.hd95.items()},
             seconds_per_case=round(result.seconds_per_case, 3),
+            peak_memory_gib=result.peak_memory_gib,
             hardware=hardware,
         )
         if bundle.description.measured != (measured,):
@@ -92,11 +102,12 @@ def _markdown(results: Sequence[ArmResult]) -> str:
     """A table with a row a model."""
     names = list(results[0].dice)
     head = ["model", "mean Dice", *(f"Dice {n}" for n in names), *(f"HD95 {n} (mm)" for n in names)]
-    lines = ["| " + " | ".join([*head, "s a case"]) + " |", "|" + "---|" * (len(head) + 1)]
+    lines = ["| " + " | ".join([*head, "s a case", "GiB"]) + " |", "|" + "---|" * (len(head) + 2)]
     for r in results:
         cells = [r.arm, f"{r.mean_dice:.4f}", *(f"{r.dice[n]:.4f}" for n in names)]
         cells += [f"{r.hd95[n]:.2f}" if n in r.hd95 else "–" for n in names]
         cells.append(f"{r.seconds_per_case:.2f}")
+        cells.append("–" if r.peak_memory_gib is None else f"{r.peak_memory_gib:.2f}")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -132,6 +143,14 @@ def _predict_cases(
         results[case.name] = compare_labels(outcome.labels, reference, names, case=case.name)
         monitor.report(number / len(cases), f"{bundle.name}: {case.name}")
     return results, seconds
+
+
+def _peak_memory(work: tuple[Bundle, CaseFiles], monitor: Monitor) -> float:
+    """GiB at the peak of loading a bundle and segmenting one case; for a process of its own."""
+    bundle, case = work
+    with PeakMemory() as memory:
+        Predictor(bundle).segment(read_channels(case.images, monitor))
+    return memory.gib
 
 
 def _summary(name: str, results: Results, seconds: Sequence[float]) -> ArmResult:

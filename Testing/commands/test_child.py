@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from KDSegmentationLogic.commands.child import ChildFailure, in_child
+from KDSegmentationLogic.child import ChildFailure, in_child
 from KDSegmentationLogic.errors import Cancelled, KDSegError, RegionError
 from KDSegmentationLogic.progress import CancelToken, Monitor
 

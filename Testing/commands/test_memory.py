@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from KDSegmentationLogic.commands.memory import GIB, PeakMemory
+from KDSegmentationLogic.inference.peak import GIB, PeakMemory
 
 
 def test_memory_that_was_given_back_still_counts() -> None:

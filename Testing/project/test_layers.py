@@ -17,7 +17,7 @@ from Testing.project.source_tree import (
     python_files,
 )
 
-GROUND = ("errors", "progress", "resources", "files")
+GROUND = ("errors", "progress", "resources", "files", "dependencies", "child")
 LAYERS = (
     "imaging",
     "networks",
