@@ -114,5 +114,20 @@ set(PACKAGE_SCRIPTS
   "KDSegmentationLogic/training/validation.py"
   )
 set(PACKAGE_RESOURCES
+  "Models/HippocampusMR-ensemble/LICENSE"
+  "Models/HippocampusMR-ensemble/configs/inference.json"
+  "Models/HippocampusMR-ensemble/configs/metadata.json"
+  "Models/HippocampusMR-ensemble/docs/README.md"
+  "Models/HippocampusMR-ensemble/models/dilated2d-crossentropy.safetensors"
+  "Models/HippocampusMR-ensemble/models/dilated2d-dice.safetensors"
+  "Models/HippocampusMR-ensemble/models/resnet3d-crossentropy.safetensors"
+  "Models/HippocampusMR-ensemble/models/resnet3d-dice.safetensors"
+  "Models/HippocampusMR-ensemble/models/unet3d-crossentropy.safetensors"
+  "Models/HippocampusMR-ensemble/models/unet3d-dice.safetensors"
+  "Models/HippocampusMR-student/LICENSE"
+  "Models/HippocampusMR-student/configs/inference.json"
+  "Models/HippocampusMR-student/configs/metadata.json"
+  "Models/HippocampusMR-student/docs/README.md"
+  "Models/HippocampusMR-student/models/student.safetensors"
   "Studies/hippocampus.yaml"
   )
