@@ -39,6 +39,9 @@ _INK, _FAINT, _PAPER = "#e8e8ea", "#98989f", "#121214"
 _PANEL = (440, 340)
 _GAP, _MARGIN, _HEADER, _FOOTER = 12, 28, 104, 56
 
+# Letters of the structures' Dice; more would run over the column's edge.
+_WIDEST_NAMES = 40
+
 # Horizontal and vertical axis of a slice in RAS, and the letters at its left and top edge.
 _PLANES: dict[Orientation, tuple[int, int, int, str, str]] = {
     "Axial": (0, 1, 2, "R", "A"),
@@ -236,11 +239,13 @@ def _write_titles(
 
 def _facts(seconds: float | None, dice: Mapping[str, float]) -> list[str]:
     facts = [] if seconds is None else [f"{seconds:.1f} s"]
-    if len(dice) > 2:
-        mean = np.nanmean(list(dice.values()))
-        return [*facts, f"Dice {mean:.3f}, mean of {len(dice)} structures"]
+    if not dice:
+        return facts
     named = ", ".join(f"{name} {value:.3f}" for name, value in dice.items())
-    return [*facts, f"Dice {named}"] if named else facts
+    if len(named) > _WIDEST_NAMES:
+        mean = np.nanmean(list(dice.values()))
+        named = f"{mean:.3f}, mean of {len(dice)} structures"
+    return [*facts, f"Dice {named}"]
 
 
 def _write_legend(figure: Figure, node: slicer.vtkMRMLSegmentationNode) -> None:
