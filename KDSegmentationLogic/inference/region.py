@@ -200,7 +200,7 @@ def _check_crop(
     raise RegionError(
         f"{what} covers {shown} mm, but {description.title} was trained on boxes of about "
         f"{wanted} mm round one structure.",
-        "Give a point on the structure (--point R A S, or click on it).",
+        "Give a point on the structure (--point R A S; in Slicer: point=(R, A, S)).",
     )
 
 
