@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from KDSegmentationLogic.bundles.bundle import Bundle
-from KDSegmentationLogic.bundles.catalogue import find_bundle, list_bundles
+from KDSegmentationLogic.bundles.catalogue import find_bundle, installed_bundles
 from KDSegmentationLogic.dependencies import SEGMENTING, require
 from KDSegmentationLogic.errors import UsageError
 from KDSegmentationLogic.progress import Monitor
@@ -37,7 +37,7 @@ class SceneLogic:
 
     def models(self) -> list[Bundle]:
         """The installed models that can be used."""
-        return list(list_bundles()[0])
+        return installed_bundles()
 
     def process(
         self,
