@@ -9,7 +9,7 @@ Positions are world RAS mm, as Slicer shows them.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from KDSegmentationLogic.inference.pipeline import Predictor, Result, Settings
     from KDSegmentationLogic.inference.region import Region
     from KDSegmentationLogic.scene.compared import ComparisonNodes
+    from KDSegmentationLogic.scene.tasks import Task
 
 _KEPT = 2  # a student and its ensemble
 
@@ -32,7 +33,8 @@ _KEPT = 2  # a student and its ensemble
 class SceneLogic:
     """Runs models on volumes of the scene. The last two loaded models are kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, worker: bool = True) -> None:
+        """``worker`` false: models run in this process, and block it."""
         self._predictors: deque[Predictor] = deque()
 
     def models(self) -> list[Bundle]:
@@ -48,8 +50,11 @@ class SceneLogic:
         name: str | None = None,
         settings: Settings | None = None,
         monitor: Monitor | None = None,
-    ) -> slicer.vtkMRMLSegmentationNode:
-        """Segment a volume; a new segmentation node under the volume's transform.
+        waitForCompletion: bool = True,  # noqa: N803 (as Slicer's own logics have it)
+        onDone: Callable[[Task], None] | None = None,  # noqa: N803
+        replace: slicer.vtkMRMLSegmentationNode | bool = False,
+    ) -> slicer.vtkMRMLSegmentationNode | Task:
+        """Segment a volume; a segmentation node under the volume's transform.
 
         Parameters
         ----------
@@ -58,10 +63,17 @@ class SceneLogic:
         model : name of an installed model, or the folder of one.
         point : world RAS mm; only the structure there. roi : only inside it.
         name : of the segmentation; made of the volume's and the model's names if not given.
+        monitor : hears of the progress; the run is then in this process, not in the worker.
+        waitForCompletion : else a ``Task`` is returned at once, and several wait in a queue.
+        onDone : called with the task when it has ended, in whatever way.
+        replace : a segmentation of this module to put the result into, or True for the last
+            one of the same volume. One that the user changed since is left alone, and a new
+            one made; a notice says so.
 
         Raises
         ------
         KDSegError : with cause and remedy; the scene is then as it was.
+        Cancelled : while waiting, the task was cancelled or its volume removed.
         """
         require(*SEGMENTING)
         from KDSegmentationLogic.scene.segmentations import segmentation_from_labels
@@ -80,13 +92,15 @@ class SceneLogic:
         self,
         volumes: slicer.vtkMRMLVolumeNode | Sequence[slicer.vtkMRMLVolumeNode],
         first: str,
-        second: str,
+        second: str | slicer.vtkMRMLSegmentationNode,
         point: Sequence[float] | None = None,
         roi: slicer.vtkMRMLMarkupsROINode | None = None,
         settings: Settings | None = None,
         monitor: Monitor | None = None,
-    ) -> ComparisonNodes:
-        """Two models, usually a student and its ensemble, on the same input.
+        waitForCompletion: bool = True,  # noqa: N803
+        onDone: Callable[[Task], None] | None = None,  # noqa: N803
+    ) -> ComparisonNodes | Task:
+        """Two models, usually a student and its ensemble, on the same input; or a reference.
 
         Adds both segmentations, the voxels where they differ, the second one's uncertainty and
         a table of agreement (Dice, HD95, volumes, seconds). Parameters and errors as ``process``.
@@ -131,6 +145,56 @@ class SceneLogic:
             results[1].entropy,
             {f"{title} agreement": rows},
         )
+
+    def pick(
+        self,
+        volumes: slicer.vtkMRMLVolumeNode | Sequence[slicer.vtkMRMLVolumeNode],
+        model: str,
+        point: Sequence[float],
+        segmentation: slicer.vtkMRMLSegmentationNode | None = None,
+        settings: Settings | None = None,
+        waitForCompletion: bool = False,  # noqa: N803
+        onDone: Callable[[Task], None] | None = None,  # noqa: N803
+    ) -> slicer.vtkMRMLSegmentationNode | Task:
+        """Click on a structure: segment round a point and add the structure under it.
+
+        Parameters
+        ----------
+        point : world RAS mm.
+        segmentation : an earlier result of ``pick`` to add to; none: a new one is made.
+        """
+        raise NotImplementedError
+
+    def unpick(
+        self, segmentation: slicer.vtkMRMLSegmentationNode, point: Sequence[float]
+    ) -> list[str]:
+        """Remove the picked structure under a world point (RAS mm); the segments' names.
+
+        Raises
+        ------
+        SceneError : no picked structure is within ``region.NEAREST_MM`` of the point.
+        """
+        raise NotImplementedError
+
+    def warm(self, model: str, settings: Settings | None = None) -> None:
+        """Load a model ahead of the first click."""
+        raise NotImplementedError
+
+    def tasks(self) -> list[Task]:
+        """Those that wait or run, in their order."""
+        raise NotImplementedError
+
+    def cancel(self, task: Task) -> None:
+        """End a task; at once for the caller, within a second for the worker."""
+        raise NotImplementedError
+
+    def poll(self) -> None:
+        """Take in what the worker has sent; a timer calls this, it never waits."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Cancel all tasks and end the worker; the logic can be used again afterwards."""
+        raise NotImplementedError
 
     def predict(
         self,
