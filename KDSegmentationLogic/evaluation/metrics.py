@@ -8,14 +8,19 @@ HD95 : the larger of the two directed 95th percentiles of the surface distances 
     et al., Nature Methods 2024). medpy takes one percentile of both directions pooled, which
     is smaller where only one of the masks strays.
 ASSD : mean of the surface distances of both directions pooled, as in MONAI.
+Surface Dice (normalised surface distance, NSD; Nikolov et al. 2021, doi:10.2196/26151) : the
+    share of both surfaces' voxels that lie within a tolerance of the other surface, as in
+    MONAI. The tolerance is what two experts differ by; ``TOLERANCE`` where none is given.
 Volume difference : prediction minus reference; relative to the reference.
 
 Empty masks
 -----------
 Both empty : Dice 1, because the absence was predicted rightly; a model that invents the
     structure there gets Dice 0, and both must count when two models are compared on one case.
-    Distances are undefined (nan): there is no surface, and a 0 would flatter the mean.
-One empty : Dice 0, distances undefined (nan): any finite figure would be invented.
+    Surface Dice likewise. Distances are undefined (nan): there is no surface, and a 0 would
+    flatter the mean.
+One empty : Dice and surface Dice 0, distances undefined (nan): any finite figure would be
+    invented.
 Reference empty : the relative volume difference is undefined (nan).
 
 ``presence`` tells these cases apart, and tables count them beside every mean, since a mean
@@ -32,6 +37,9 @@ import numpy as np
 
 from KDSegmentationLogic.evaluation.surface import bounding_box, surface_distances
 
+TOLERANCE = 1.0
+"""Of the surface Dice, in the unit of the spacing, where the caller gives none."""
+
 
 @dataclass(frozen=True)
 class MaskComparison:
@@ -43,6 +51,7 @@ class MaskComparison:
     dice: float
     hd95: float
     assd: float
+    surface_dice: float
     prediction_volume: float
     reference_volume: float
 
@@ -67,7 +76,10 @@ class MaskComparison:
 
 
 def compare_masks(
-    prediction: np.ndarray, reference: np.ndarray, spacing_zyx: Sequence[float]
+    prediction: np.ndarray,
+    reference: np.ndarray,
+    spacing_zyx: Sequence[float],
+    tolerance: float = TOLERANCE,
 ) -> MaskComparison:
     """Compare two masks on one grid.
 
@@ -75,18 +87,22 @@ def compare_masks(
     ----------
     prediction, reference : boolean (or 0 and 1) arrays of one shape, axes [z, y, x] or [y, x].
     spacing_zyx : distance between voxel centres along each array axis.
+    tolerance : of the surface Dice, in the same unit.
 
     An axis of extent one has no surface across it: a volume of a single slice is compared as
     that slice is in 2-D (its thickness still counts for the volume).
 
     Raises
     ------
-    ValueError : shapes differ, or the spacing is not one positive number for each axis.
+    ValueError : shapes differ, the spacing is not one positive number for each axis, or the
+        tolerance is below zero.
     """
     if prediction.shape != reference.shape:
         raise ValueError(f"shapes differ: {prediction.shape} and {reference.shape}")
     if len(spacing_zyx) != prediction.ndim or min(spacing_zyx) <= 0:
         raise ValueError(f"spacing {spacing_zyx} does not fit {prediction.ndim} axes")
+    if not tolerance >= 0:
+        raise ValueError(f"the tolerance {tolerance} is below zero")
     voxel = math.prod(spacing_zyx)
     axes = [axis for axis, extent in enumerate(prediction.shape) if extent > 1] or [0]
     spacing = [spacing_zyx[axis] for axis in axes]
@@ -95,13 +111,17 @@ def compare_masks(
         reference.astype(bool, copy=False).reshape([reference.shape[axis] for axis in axes]),
     )
     first_count, second_count = int(np.count_nonzero(first)), int(np.count_nonzero(second))
-    hd95, assd = math.nan, math.nan
+    hd95, assd, near = math.nan, math.nan, float(first_count == second_count)
     if first_count and second_count:
-        hd95, assd = _distance_summary(*surface_distances(first, second, spacing))
+        distances = surface_distances(first, second, spacing)
+        hd95, assd = _distance_summary(*distances)
+        # as computed, a distance of exactly the tolerance may lie above it by its last digit
+        near = float(np.mean(np.concatenate(distances) <= tolerance * (1 + 1e-9)))
     return MaskComparison(
         dice=_dice(int(np.count_nonzero(first & second)), first_count, second_count),
         hd95=hd95,
         assd=assd,
+        surface_dice=near,
         prediction_volume=float(first_count * voxel),
         reference_volume=float(second_count * voxel),
     )

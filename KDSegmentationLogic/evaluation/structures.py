@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from KDSegmentationLogic.errors import ImageError
-from KDSegmentationLogic.evaluation.metrics import MaskComparison, compare_masks
+from KDSegmentationLogic.evaluation.metrics import TOLERANCE, MaskComparison, compare_masks
 
 # A shift below a tenth of a voxel comes from the rounding of file headers (NIfTI keeps the
 # direction as a 32-bit quaternion) and is below what a label map can express.
@@ -23,12 +23,14 @@ class StructureResult(MaskComparison):
 
     ``unit`` is that of the distances, ``mm`` or ``px``; ``volume_unit`` that of the volumes:
     ``mL`` for volumes in mm, ``mm2`` for 2-D images in mm, ``px`` for a count of pixels.
+    ``tolerance``: of the surface Dice, in ``unit``.
     """
 
     value: int
     name: str
     unit: str
     volume_unit: str
+    tolerance: float = TOLERANCE
 
 
 def compare_labels(
@@ -38,6 +40,7 @@ def compare_labels(
     *,
     unit: str | None = None,
     case: str = "this case",
+    tolerance: float = TOLERANCE,
 ) -> list[StructureResult]:
     """Compare two label images on one grid, structure by structure.
 
@@ -49,6 +52,7 @@ def compare_labels(
     unit : ``mm`` takes the images' spacing, ``px`` counts every voxel as one. By default a 2-D
         image of spacing 1 x 1, which is how PNG is read, is in pixels and all others in mm.
     case : what to call the images in an error.
+    tolerance : of the surface Dice, in ``unit``.
 
     Returns
     -------
@@ -73,18 +77,20 @@ def compare_labels(
     results = []
     for value in values:
         box = _joint_box([found[value] for found in boxes if value in found], arrays[0].shape)
-        found = compare_masks(arrays[0][box] == value, arrays[1][box] == value, spacing)
+        found = compare_masks(arrays[0][box] == value, arrays[1][box] == value, spacing, tolerance)
         results.append(
             StructureResult(
                 dice=found.dice,
                 hd95=found.hd95,
                 assd=found.assd,
+                surface_dice=found.surface_dice,
                 prediction_volume=found.prediction_volume * scale,
                 reference_volume=found.reference_volume * scale,
                 value=value,
                 name=names.get(value, str(value)),
                 unit=unit,
                 volume_unit=volume_unit,
+                tolerance=tolerance,
             )
         )
     return results

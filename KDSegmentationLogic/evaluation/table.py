@@ -18,7 +18,10 @@ from KDSegmentationLogic.errors import ImageError
 from KDSegmentationLogic.evaluation.structures import StructureResult
 from KDSegmentationLogic.files import write_text
 
-METRICS = ("dice", "hd95", "assd", "volume_difference", "relative_volume_difference")
+METRICS = (
+    *("dice", "hd95", "assd", "surface_dice"),
+    *("volume_difference", "relative_volume_difference"),
+)
 
 CaseResults = Mapping[str, Sequence[StructureResult]]
 
@@ -44,6 +47,7 @@ class Statistics:
 class StructureSummary:
     """One structure over all cases that report it.
 
+    ``tolerance`` is that of the surface Dice, in ``unit``.
     ``missed``, ``spurious`` and ``absent`` count cases with an empty prediction, an empty
     reference, or both; ``absent`` cases count as Dice 1 and have no distances.
     """
@@ -52,6 +56,7 @@ class StructureSummary:
     name: str
     unit: str
     volume_unit: str
+    tolerance: float
     cases: int
     missed: int
     spurious: int
@@ -76,7 +81,8 @@ def summarise(results: CaseResults) -> list[StructureSummary]:
 
     Raises
     ------
-    ImageError : a structure is measured in mm in one case and in pixels in another.
+    ImageError : a structure is measured in mm in one case and in pixels in another, or its
+        surface Dice with another tolerance.
     """
     by_structure: dict[tuple[int, str], list[tuple[str, StructureResult]]] = {}
     for case, structures in results.items():
@@ -94,12 +100,19 @@ def _summary(measured: list[tuple[str, StructureResult]]) -> StructureSummary:
                 f"{first_case} but in {result.unit} and {result.volume_unit} in {case}.",
                 "Evaluate images of one kind together, or ask for pixels for all of them.",
             )
+        if result.tolerance != first.tolerance:
+            raise ImageError(
+                f"The surface Dice of {first.name} has a tolerance of {first.tolerance:g} in "
+                f"{first_case} and of {result.tolerance:g} in {case}.",
+                "Evaluate all cases with one tolerance.",
+            )
     presence = Counter(result.presence for _, result in measured)
     return StructureSummary(
         value=first.value,
         name=first.name,
         unit=first.unit,
         volume_unit=first.volume_unit,
+        tolerance=first.tolerance,
         cases=len(measured),
         missed=presence["missed"],
         spurious=presence["spurious"],
@@ -132,7 +145,7 @@ def write_json(target: Path, results: CaseResults) -> None:
 
 _COLUMNS = (
     *("case", "value", "structure", "presence", *METRICS),
-    *("prediction_volume", "reference_volume", "unit", "volume_unit"),
+    *("prediction_volume", "reference_volume", "unit", "volume_unit", "tolerance"),
 )
 
 
@@ -159,20 +172,23 @@ def markdown(summaries: Sequence[StructureSummary]) -> str:
     units = sorted({(summary.unit, summary.volume_unit) for summary in summaries})
     mixed = len(units) > 1
     length, volume = units[0] if len(units) == 1 else ("", "")
+    tolerances = {summary.tolerance for summary in summaries}
+    within = f" at {tolerances.pop():g} {length}".rstrip() if len(tolerances) == 1 else ""
     header = [
-        *("Structure", "Cases", "Dice", "median", "5th percentile"),
+        *("Structure", "Cases", "Dice", "median", "5th percentile", f"Surface Dice{within}"),
         *(_headed("HD95", length), "95th percentile", _headed("ASSD", length)),
         *(_headed("Volume difference", volume), "Missed", "Spurious", "Absent"),
     ]
     lines = [_line(header), _line(["---"] + ["---:"] * (len(header) - 1))]
     for summary in summaries:
-        dice, hd95, assd, difference, _ = (summary.metrics[metric] for metric in METRICS)
+        dice, hd95, assd, near, difference, _ = (summary.metrics[metric] for metric in METRICS)
         of_length, of_volume = (summary.unit, summary.volume_unit) if mixed else ("", "")
         lines.append(
             _line(
                 [
                     *(summary.name.replace("|", "\\|"), str(summary.cases)),
                     *(_spread(dice, 3), _number(dice.median, 3), _number(dice.p5, 3)),
+                    _spread(near, 3),
                     *(_spread(hd95, 2, of_length), _number(hd95.p95, 2)),
                     *(_spread(assd, 2, of_length), _spread(difference, 2, of_volume)),
                     *(str(summary.missed), str(summary.spurious), str(summary.absent)),

@@ -29,7 +29,7 @@ def result(
     dice: float, hd95: float, volumes: tuple[float, float] = (10.0, 8.0), **more: object
 ) -> StructureResult:
     given = {"value": 1, "name": "liver", "unit": "mm", "volume_unit": "mL", **more}
-    return StructureResult(dice, hd95, hd95 / 4, *volumes, **given)  # type: ignore[arg-type]
+    return StructureResult(dice, hd95, hd95 / 4, dice, *volumes, **given)  # type: ignore[arg-type]
 
 
 def cohort() -> dict[str, list[StructureResult]]:
@@ -100,6 +100,17 @@ def test_millimetres_and_pixels_are_not_averaged() -> None:
     cases = {"a": [result(1.0, 0.0)], "b": [result(1.0, 0.0, unit="px", volume_unit="px")]}
     with pytest.raises(ImageError, match="in a but in px and px in b"):
         summarise(cases)
+
+
+def test_surface_dice_of_two_tolerances_is_not_averaged() -> None:
+    cases = {"a": [result(1.0, 0.0)], "b": [result(1.0, 0.0, tolerance=2.0)]}
+    with pytest.raises(ImageError, match="tolerance of 1 in a and of 2 in b"):
+        summarise(cases)
+
+
+def test_the_markdown_states_the_tolerance_of_the_surface_dice() -> None:
+    text = markdown(summarise({"a": [result(0.9, 1.0, tolerance=2.5)]}))
+    assert "Surface Dice at 2.5 mm" in text
 
 
 def test_the_csv_has_a_row_for_each_case_and_structure(tmp_path: Path) -> None:

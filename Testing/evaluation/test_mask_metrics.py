@@ -88,6 +88,7 @@ def test_two_masks_that_fill_the_image_agree() -> None:
     whole = np.ones((5, 6, 7), dtype=bool)
     found = compare_masks(whole, whole, UNIT)
     assert (found.dice, found.hd95, found.assd) == (1.0, 0.0, 0.0)
+    assert found.surface_dice == 1.0
 
 
 def test_voxels_that_touch_at_an_edge_only_do_not_cover_a_surface() -> None:
@@ -107,7 +108,7 @@ def test_the_bounding_box_is_tight() -> None:
 def test_two_empty_masks_have_dice_one_and_no_distance() -> None:
     empty = np.zeros((4, 4, 4), dtype=bool)
     found = compare_masks(empty, empty, UNIT)
-    assert (found.dice, found.presence) == (1.0, "absent")
+    assert (found.dice, found.surface_dice, found.presence) == (1.0, 1.0, "absent")
     assert math.isnan(found.hd95)
     assert math.isnan(found.assd)
     assert math.isnan(found.relative_volume_difference)
@@ -123,8 +124,43 @@ def test_a_missed_structure_has_dice_zero_and_no_distance() -> None:
 def test_an_invented_structure_has_dice_zero_and_no_relative_volume() -> None:
     found = compare_masks(cube((2, 2, 2)), np.zeros((20, 20, 20), dtype=bool), UNIT)
     assert (found.dice, found.presence, found.volume_difference) == (0.0, "spurious", 216.0)
+    assert found.surface_dice == 0.0
     assert math.isnan(found.hd95)
     assert math.isnan(found.relative_volume_difference)
+
+
+@pytest.mark.parametrize(("tolerance", "expected"), [(0.0, 0.0), (0.29, 0.0), (0.3, 1.0)])
+def test_a_plane_counts_as_near_from_exactly_its_distance_on(
+    tolerance: float, expected: float
+) -> None:
+    # 3 x 0.1 is a little above 0.3 in floating point
+    first, second = np.zeros((8, 5, 5), dtype=bool), np.zeros((8, 5, 5), dtype=bool)
+    first[2], second[5] = True, True
+    found = compare_masks(first, second, (0.1, 1.0, 1.0), tolerance)
+    assert found.surface_dice == expected
+
+
+def test_surface_dice_is_the_share_of_both_surfaces() -> None:
+    # 26 and 8 surface voxels, of which only those of the cubes' touching corners are near
+    first, second = cube((4, 4, 4), side=3), cube((7, 7, 7), side=2)
+    found = compare_masks(first, second, UNIT, 1.8)
+    assert found.surface_dice == pytest.approx(2 / (26 + 8))
+
+
+def test_a_tolerance_below_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="below zero"):
+        compare_masks(cube((2, 2, 2)), cube((2, 2, 2)), UNIT, -1.0)
+
+
+@settings(deadline=None)
+@given(pairs(), st.floats(0, 5), st.floats(0, 5))
+def test_surface_dice_grows_with_the_tolerance(
+    pair: tuple[np.ndarray, np.ndarray, list[float]], one: float, other: float
+) -> None:
+    first, second, spacing = pair
+    low, high = sorted((one, other))
+    near = [compare_masks(first, second, spacing, t).surface_dice for t in (low, high)]
+    assert 0 <= near[0] <= near[1] <= 1
 
 
 def test_a_volume_of_one_slice_is_measured_as_the_slice() -> None:
