@@ -1,0 +1,209 @@
+"""Starting and ending the host, and a person's hands: clicks, keys, waiting, pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import slicer
+import slicer.util
+from PySide6 import QtCore, QtGui, QtTest, QtWidgets
+
+from KDSegmentationLogic.scene import headless
+from Testing.SlicerHost import ctk, dialogs, mrml_widgets, packages, scripted, signals
+from Testing.SlicerHost.application import qSlicerApplication
+from Testing.SlicerHost.modules import (
+    qSlicerModuleManager,
+    qSlicerScriptedLoadableModule,
+    qSlicerScriptedLoadableModuleWidget,
+)
+from Testing.SlicerHost.qt import module as qt
+from Testing.SlicerHost.window import qSlicerMainWindow
+
+MODULE = Path(__file__).resolve().parents[2] / "KDSegmentation" / "KDSegmentation.py"
+
+_CLASSES = {
+    "qSlicerScriptedLoadableModule": qSlicerScriptedLoadableModule,
+    "qSlicerScriptedLoadableModuleWidget": qSlicerScriptedLoadableModuleWidget,
+    **mrml_widgets.STAND_INS,
+}
+
+
+class Host:
+    """The application, for one test."""
+
+    def __init__(self, folder: Path, packaging: bool = True, pytorch: bool = True) -> None:
+        self.answers = dialogs.answers
+        self.errors = signals.errors
+        self.requests = packages.Requests()
+        self._folder = folder
+        self._modules = _python_modules(self.requests, packaging, pytorch)
+        self._undo = contextlib.ExitStack()
+
+    def start(self) -> None:
+        """Put the application where a module finds it, with an empty scene."""
+        _qt_application()
+        headless.start()
+        slicer.mrmlScene.Clear()
+        self.answers.clear()
+        self.errors.clear()
+        self._undo.enter_context(_settings(self._folder / "settings"))
+        self._undo.enter_context(_imports(self._modules))
+        self._undo.enter_context(_names_in_slicer())
+        self.application = qSlicerApplication(slicer.app, slicer.app.temporaryPath)
+        slicer.app = self.application
+        self.manager = self.application._module_manager = qSlicerModuleManager()
+        self.window = qSlicerMainWindow(self.manager, QtWidgets.QWidget())
+        self.window.resize(1280, 800)
+        self.window.show()
+
+    def stop(self) -> None:
+        """Quit as Slicer does: modules are told, then all is gone."""
+        try:
+            self.window.moduleSelector().selectModule("")
+            self.application.aboutToQuit()
+            self.manager.unload_all()
+            self.window.delete()
+            slicer.mrmlScene.Clear()
+            self.events()
+        finally:
+            self._undo.close()
+
+    def load(self, path: Path = MODULE) -> Any:
+        """The description of the module in this file, after Slicer's start-up."""
+        description = self.manager.load(path)
+        self.application.startupCompleted()
+        return description
+
+    def open(self, path: Path = MODULE) -> Any:
+        """Load the module if it is not, go to it, and give its Python widget."""
+        if self.manager.module(path.stem) is None:
+            self.load(path)
+        slicer.util.selectModule(path.stem)
+        self.events()
+        return slicer.util.getModuleWidget(path.stem)
+
+    def reload(self, path: Path = MODULE) -> Any:
+        """Press the module's Reload button, in effect; gives the new Python widget."""
+        slicer.util.getModuleWidget(path.stem).onReload()
+        self.events()
+        return slicer.util.getModuleWidget(path.stem)
+
+    def close_scene(self) -> None:
+        slicer.mrmlScene.Clear()
+        self.events()
+
+    def events(self) -> None:
+        """Let Qt do all that waits to be done, deletions included."""
+        QtWidgets.QApplication.sendPostedEvents(None, QtCore.QEvent.Type.DeferredDelete.value)
+        QtWidgets.QApplication.processEvents()
+
+    def wait_until(self, happened: Callable[[], Any], seconds: float = 20.0) -> None:
+        """Run the event loop until ``happened()``; fails when it takes too long."""
+        deadline = time.monotonic() + seconds
+        while not happened():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"did not happen within {seconds} s")
+            QtWidgets.QApplication.processEvents(QtCore.QEventLoop.ProcessEventsFlag.AllEvents, 20)
+            time.sleep(0.001)
+
+    def click(self, widget: Any, at: tuple[int, int] | None = None, control: bool = False) -> None:
+        """Press and release the left button over a widget, where a person could."""
+        assert QtWidgets.QWidget.isVisible(widget), f"{widget} cannot be seen"
+        assert QtWidgets.QWidget.isEnabled(widget), f"{widget} is disabled"
+        keys = QtCore.Qt.KeyboardModifier
+        modifiers = keys.ControlModifier if control else keys.NoModifier
+        point = QtCore.QPoint(*at) if at else QtWidgets.QWidget.rect(widget).center()
+        button = QtCore.Qt.MouseButton.LeftButton
+        QtTest.QTest.mouseClick(widget, button, modifiers, point)
+        self.events()
+
+    def type(self, widget: Any, text: str) -> None:
+        """Type on the keyboard while the widget has the focus."""
+        QtWidgets.QWidget.setFocus(widget)
+        QtTest.QTest.keyClicks(widget, text)
+        self.events()
+
+    def press(self, widget: Any, key: Any) -> None:
+        """Press one key, such as ``qt.Qt.Key_Escape``, over a widget."""
+        QtTest.QTest.keyClick(widget, key)
+        self.events()
+
+    def grab(self, path: Path | str, widget: Any = None) -> QtGui.QImage:
+        """A picture of the window (or one widget) as it looks now, also saved as a file."""
+        self.events()
+        picture = QtWidgets.QWidget.grab(self.window if widget is None else widget)
+        assert picture.save(str(path)), f"{path} cannot be written"
+        return picture.toImage()
+
+
+def _qt_application() -> None:
+    if QtWidgets.QApplication.instance() is None:
+        _kept.append(QtWidgets.QApplication(["Slicer"]))
+        QtWidgets.QApplication.setStyle("Fusion")
+
+
+_kept: list[Any] = []
+
+
+def _python_modules(
+    requests: packages.Requests, packaging: bool, pytorch: bool
+) -> dict[str, ModuleType]:
+    return {
+        "qt": qt,
+        "ctk": ctk,
+        "slicer.ScriptedLoadableModule": scripted,
+        **packages.modules(requests, packaging, pytorch),
+    }
+
+
+@contextlib.contextmanager
+def _settings(folder: Path) -> Iterator[None]:
+    """An empty ``QSettings`` for this test alone."""
+    settings, scope = QtCore.QSettings, QtCore.QSettings.Scope.UserScope
+    settings.setDefaultFormat(settings.Format.IniFormat)
+    settings.setPath(settings.Format.IniFormat, scope, str(folder))
+    QtCore.QCoreApplication.setOrganizationName("NA-MIC")
+    QtCore.QCoreApplication.setApplicationName("Slicer")
+    yield
+    settings().sync()
+
+
+@contextlib.contextmanager
+def _imports(modules: dict[str, ModuleType]) -> Iterator[None]:
+    """Make the host's modules importable, and put back what the test imported or dropped."""
+    path = list(sys.path)
+    before = dict(sys.modules)
+    sys.modules.update(modules)
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        ours = [name for name in sys.modules if name.startswith("KDSegmentation")]
+        for name in {*modules, *ours}:
+            sys.modules.pop(name, None)
+        kept = {n: m for n, m in before.items() if n in modules or n.startswith("KDSegmentation")}
+        sys.modules.update(kept)
+
+
+@contextlib.contextmanager
+def _names_in_slicer() -> Iterator[None]:
+    """The names that Slicer has beside those of slicer-core."""
+    added = {**_CLASSES, "selfTests": {}}
+    runtime = slicer.app
+    for name, value in added.items():
+        setattr(slicer, name, value)
+    try:
+        yield
+    finally:
+        slicer.app = runtime
+        for name in (*added, "ScriptedLoadableModule", "i18n", "packaging"):
+            vars(slicer).pop(name, None)
