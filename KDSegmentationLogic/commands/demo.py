@@ -141,7 +141,7 @@ def _data_case(args: Namespace, console: Console) -> list[Work]:
         console.notice(f"{DATASET} is not there, so the demo goes on without it.")
         return []
     try:
-        tests = find_dataset(DATASET, data).split("test")
+        tests = find_dataset(DATASET, data, complete=False).split("test")
     except DatasetError as error:
         console.notice(f"{error} The demo goes on without {DATASET}.")
         return []
