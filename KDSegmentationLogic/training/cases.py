@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -13,27 +14,30 @@ from KDSegmentationLogic.imaging.geometry import same_grid
 from KDSegmentationLogic.imaging.reading import read_channels, read_labels
 from KDSegmentationLogic.inference.preprocess import preprocess, preprocess_labels
 from KDSegmentationLogic.progress import Monitor
-from KDSegmentationLogic.training.dataset import CaseFiles
+from KDSegmentationLogic.training.cache import Arrays, CaseCache
+from KDSegmentationLogic.training.layouts.base import CaseFiles
 
 
 @dataclass(frozen=True)
 class TrainingCase:
     """image: float32 [c, z, y, x]; labels: class indices, uint8 [z, y, x], 0 background;
-    soft: teacher probabilities times 255, uint8 [k, z, y, x], where there is a teacher."""
+    from a teacher where there is one, soft: its probabilities times 255, uint8 [k, z, y, x];
+    deviation: the standard deviation over its members times 510, likewise."""
 
     name: str
     image: np.ndarray
     labels: np.ndarray
     soft: np.ndarray | None = None
+    deviation: np.ndarray | None = None
 
-    def with_soft(self, soft: np.ndarray) -> TrainingCase:
+    def with_soft(self, soft: np.ndarray, deviation: np.ndarray | None = None) -> TrainingCase:
         if soft.shape[1:] != self.labels.shape:
             raise DatasetError(
                 f"The soft target of {self.name} has the shape {soft.shape[1:]}, "
                 f"its labels have {self.labels.shape}.",
                 "Compute the soft targets again.",
             )
-        return replace(self, soft=soft)
+        return replace(self, soft=soft, deviation=deviation)
 
 
 def load_cases(
@@ -42,35 +46,49 @@ def load_cases(
     grid: Grid,
     values: Sequence[int],
     monitor: Monitor,
+    cache: Path | None = None,
+    needs_labels: bool = True,
 ) -> list[TrainingCase]:
     """Read and preprocess all cases.
 
     Parameters
     ----------
     values : label value of each class after background; class i + 1 is ``values[i]``.
+    cache : a run's folder, to keep preprocessed cases in and to read them from.
+    needs_labels : refuse a case without labels; else its labels are all background.
 
     Raises
     ------
     DatasetError : a case without labels, on another grid than its image, or with a value
         that is not listed.
     """
+    store = CaseCache(cache, channels, grid, values) if cache else None
     cases = []
     for number, case in enumerate(files, 1):
-        cases.append(_load(case, channels, grid, values, monitor))
+        if case.labels is None and needs_labels:
+            raise DatasetError(f"The case {case.name} has no labels.", "Take it off the list.")
+
+        def make(case: CaseFiles = case) -> Arrays:
+            return _prepare(case, channels, grid, values, monitor)
+
+        arrays = store.load(case, make, monitor) if store else make()
+        cases.append(TrainingCase(case.name, *arrays))
         monitor.report(number / len(files), f"read {case.name}")
     return cases
 
 
-def _load(
+def _prepare(
     case: CaseFiles,
     channels: Sequence[Channel],
     grid: Grid,
     values: Sequence[int],
     monitor: Monitor,
-) -> TrainingCase:
+) -> Arrays:
+    images = read_channels(case.images, monitor)
+    array = preprocess(images, channels, grid).array
     if case.labels is None:
-        raise DatasetError(f"The case {case.name} has no labels.", "Take it off the list.")
-    images, labels = read_channels(case.images, monitor), read_labels(case.labels)
+        return array, np.zeros(array.shape[1:], np.uint8)
+    labels = read_labels(case.labels)
     if not same_grid(images[0], labels):
         raise DatasetError(
             f"{case.labels} lies on another grid than {case.images[0].name}.",
@@ -86,4 +104,4 @@ def _load(
     classes = np.zeros(found.shape, np.uint8)
     for index, value in enumerate(values, 1):
         classes[found == value] = index
-    return TrainingCase(case.name, preprocess(images, channels, grid).array, classes)
+    return array, classes
