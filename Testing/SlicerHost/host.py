@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,11 +15,13 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import slicer
 import slicer.util
+import vtk
 from PySide6 import QtCore, QtGui, QtTest, QtWidgets
 
 from KDSegmentationLogic.scene import headless
 from Testing.SlicerHost import ctk, dialogs, mrml_widgets, packages, scripted, signals
 from Testing.SlicerHost.application import qSlicerApplication
+from Testing.SlicerHost.layout import qMRMLLayoutManager
 from Testing.SlicerHost.modules import (
     qSlicerModuleManager,
     qSlicerScriptedLoadableModule,
@@ -58,12 +60,14 @@ class Host:
         self._undo.enter_context(_settings(self._folder / "settings"))
         self._undo.enter_context(_imports(self._modules))
         self._undo.enter_context(_names_in_slicer())
+        self._undo.enter_context(_uncaught(self.errors))
         self.application = qSlicerApplication(slicer.app, slicer.app.temporaryPath)
         slicer.app = self.application
         self.manager = self.application._module_manager = qSlicerModuleManager()
-        self.window = qSlicerMainWindow(self.manager, QtWidgets.QWidget())
-        self.window.resize(1280, 800)
-        self.window.show()
+        self.views = qMRMLLayoutManager(self.application.applicationLogic())
+        self.application._layout_manager = self.views
+        self.window = qSlicerMainWindow(self.manager, self.views)
+        self.resize(1280, 800)
 
     def stop(self) -> None:
         """Quit as Slicer does: modules are told, then all is gone."""
@@ -71,11 +75,20 @@ class Host:
             self.window.moduleSelector().selectModule("")
             self.application.aboutToQuit()
             self.manager.unload_all()
+            slicer.mrmlScene.Clear()
+            self.views.close_down()
             self.window.delete()
             slicer.mrmlScene.Clear()
             self.events()
         finally:
             self._undo.close()
+
+    def resize(self, width: int, height: int, panel_width: int = 460) -> None:
+        """The window's size in pixels, of which the module panel takes ``panel_width``."""
+        self.window.resize(width, height)
+        self.window.show()
+        self.window.arrange(panel_width)
+        self.events()
 
     def load(self, path: Path = MODULE) -> Any:
         """The description of the module in this file, after Slicer's start-up."""
@@ -123,8 +136,32 @@ class Host:
         modifiers = keys.ControlModifier if control else keys.NoModifier
         point = QtCore.QPoint(*at) if at else QtWidgets.QWidget.rect(widget).center()
         button = QtCore.Qt.MouseButton.LeftButton
+        # Qt tells of no move to where the pointer is already, be it in another window.
+        QtTest.QTest.mouseMove(widget, point + QtCore.QPoint(2, 1))
+        QtTest.QTest.mouseMove(widget, point)
         QtTest.QTest.mouseClick(widget, button, modifiers, point)
         self.events()
+
+    def click_ras(
+        self, ras: Sequence[float], view: str = "Red", control: bool = False, jump: bool = True
+    ) -> tuple[float, float, float]:
+        """Click on a place in a slice view; gives the world RAS (mm) of the pixel's centre.
+
+        With ``jump`` the slice is scrolled there first; without, the place must be on it.
+        """
+        widget = self.views.sliceWidget(view)
+        node = widget.mrmlSliceNode()
+        if jump:
+            node.JumpSliceByOffsetting(*ras)
+        inverse = vtk.vtkMatrix4x4()
+        vtk.vtkMatrix4x4.Invert(node.GetXYToRAS(), inverse)
+        x, y = (round(value) for value in inverse.MultiplyPoint((*ras, 1.0))[:2])
+        slice_view = widget.sliceView()
+        size = QtWidgets.QWidget.size(slice_view)
+        at = (x, size.height() - 1 - y)
+        assert 0 <= at[0] < size.width() and 0 <= at[1] < size.height(), f"{ras} is outside {view}"  # noqa: PT018
+        self.click(slice_view, at, control)
+        return tuple(node.GetXYToRAS().MultiplyPoint((x, y, 0.0, 1.0))[:3])  # type: ignore[return-value]
 
     def type(self, widget: Any, text: str) -> None:
         """Type on the keyboard while the widget has the focus."""
@@ -140,6 +177,8 @@ class Host:
     def grab(self, path: Path | str, widget: Any = None) -> QtGui.QImage:
         """A picture of the window (or one widget) as it looks now, also saved as a file."""
         self.events()
+        for view in self.views.visible_views():
+            view.forceRender()
         picture = QtWidgets.QWidget.grab(self.window if widget is None else widget)
         assert picture.save(str(path)), f"{path} cannot be written"
         return picture.toImage()
@@ -163,6 +202,22 @@ def _python_modules(
         "slicer.ScriptedLoadableModule": scripted,
         **packages.modules(requests, packaging, pytorch),
     }
+
+
+@contextlib.contextmanager
+def _uncaught(errors: list[BaseException]) -> Iterator[None]:
+    """Keep what VTK's observers and Qt's virtual methods raise: both only print it."""
+    before = sys.excepthook
+
+    def keep(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        errors.append(error)
+        before(kind, error, trace)
+
+    sys.excepthook = keep
+    try:
+        yield
+    finally:
+        sys.excepthook = before
 
 
 @contextlib.contextmanager

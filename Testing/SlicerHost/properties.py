@@ -20,6 +20,7 @@ from Testing.SlicerHost import signals
 _MODULES = (QtCore, QtGui, QtWidgets, QtUiTools)
 _classes: dict[type, type] = {}
 _properties: dict[type, dict[str, bool]] = {}
+_being_read: set[tuple[int, str]] = set()
 
 # In PySide, part of no Qt version that Slicer is built with, or Python's and not Qt's.
 _REFUSED = {"QtMsgType", "QEnum", "QFlag"}
@@ -49,7 +50,14 @@ class Dialect:
         if name == "name":
             name = "objectName"
         if name in properties(type(self)) or name in _dynamic(self):
-            return adopt(QtCore.QObject.property(self, name))
+            # Qt asks Python for a virtual getter (sizeHint) while the property is read.
+            if (id(self), name) in _being_read:
+                return super().__getattribute__(name)
+            _being_read.add((id(self), name))
+            try:
+                return adopt(QtCore.QObject.property(self, name))
+            finally:
+                _being_read.discard((id(self), name))
         if name in ("connect", "disconnect"):  # PySide has its own, whatever a subclass says
             return getattr(Dialect, name).__get__(self)
         value = super().__getattribute__(name)

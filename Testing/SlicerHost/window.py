@@ -60,9 +60,13 @@ class qSlicerMainWindow(base(QtWidgets.QMainWindow)):  # type: ignore[misc]
         dock.objectName = "PanelDockWidget"
         dock.setWidget(panel)
         self.addDockWidget(QtCore.Qt.DockWidgetArea.LeftDockWidgetArea, dock)
-        self.resizeDocks([dock], [460], QtCore.Qt.Orientation.Horizontal)
+        self._dock = dock
         self._selector = qSlicerModuleSelectorToolBar(manager, panel)
         self.setCentralWidget(views)
+
+    def arrange(self, panel_width: int) -> None:
+        """Give the module panel this width and the views the rest; the window is visible."""
+        self.resizeDocks([self._dock], [panel_width], QtCore.Qt.Orientation.Horizontal)
 
     def moduleSelector(self) -> Any:
         return self._selector
