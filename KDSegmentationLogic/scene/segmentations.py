@@ -22,6 +22,8 @@ from KDSegmentationLogic.errors import SceneError
 from KDSegmentationLogic.imaging.geometry import same_grid
 from KDSegmentationLogic.scene import hierarchy, volumes
 
+LABELMAP = slicer.vtkSegmentationConverter.GetBinaryLabelmapRepresentationName()
+
 
 def segmentation_from_labels(
     label_image: sitk.Image,
@@ -41,22 +43,79 @@ def segmentation_from_labels(
     SceneError : the label map is not on the volume's grid.
     """
     _check_grid(label_image, volume_node)
+    node = empty_segmentation(volume_node, name)
+    _fill(node, label_image, labels)
+    return node
+
+
+def replace_labels(
+    node: slicer.vtkMRMLSegmentationNode,
+    label_image: sitk.Image,
+    labels: Sequence[Label],
+    volume_node: slicer.vtkMRMLVolumeNode,
+) -> None:
+    """Put another label map, on the volume's own grid, into a segmentation node.
+
+    Its name, displays and references stay; a segment that was there before under the same id
+    keeps its colour and whether it is shown.
+
+    Raises
+    ------
+    SceneError : the label map is not on the volume's grid; the node is then as it was.
+    """
+    _check_grid(label_image, volume_node)
+    segmentation, display = node.GetSegmentation(), node.GetDisplayNode()
+    looks = {
+        identifier: (
+            segmentation.GetSegment(identifier).GetColor(),
+            display is None or display.GetSegmentVisibility(identifier),
+        )
+        for identifier in segmentation.GetSegmentIDs()
+    }
+    with slicer.util.NodeModify(node):
+        segmentation.RemoveAllSegments()
+        _stand_on(node, volume_node)
+        _fill(node, label_image, labels)
+        for identifier, (color, visible) in looks.items():
+            segment = segmentation.GetSegment(identifier)
+            if segment is not None:
+                segment.SetColor(color)
+                if display is not None:
+                    display.SetSegmentVisibility(identifier, visible)
+
+
+def empty_segmentation(
+    volume_node: slicer.vtkMRMLVolumeNode, name: str
+) -> slicer.vtkMRMLSegmentationNode:
+    """Add a segmentation node without segments, in a volume's place and geometry."""
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.CreateDefaultDisplayNodes()
-    # The parent first: the reference geometry is stored relative to it.
-    node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
-    node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
-    segmentation = node.GetSegmentation()
-    segmentation.SetSourceRepresentationName(_labelmap())
-    layer = _oriented(label_image)
-    for label in labels:
-        segment = _segment(label.name, label.color, layer, label.value)
-        if label.terminology is not None:
-            tag = slicer.vtkSegment.GetTerminologyEntryTagName()
-            segment.SetTag(tag, terminology_tag(label.terminology))
-        segmentation.AddSegment(segment, f"label_{label.value}")
+    _stand_on(node, volume_node)
+    node.GetSegmentation().SetSourceRepresentationName(LABELMAP)
     hierarchy.place_beside(node, volume_node)
     return node
+
+
+def add_segments(
+    node: slicer.vtkMRMLSegmentationNode,
+    array: np.ndarray,
+    first: Sequence[int],
+    labels: Sequence[Label],
+    volume_node: slicer.vtkMRMLVolumeNode,
+) -> list[str]:
+    """Add segments of one layer that covers a block of the volume's grid; their ids.
+
+    array : uint8 or uint16 [z, y, x] of label values; first : index (i, j, k) of its first
+    voxel in the volume, under whose transform the node must stand.
+    """
+    layer = _layer(array, first, volumes.ijk_to_ras(volume_node))
+    segmentation = node.GetSegmentation()
+    identifiers = []
+    for label in labels:
+        identifier = segmentation.GenerateUniqueSegmentID(f"label_{label.value}")
+        segmentation.AddSegment(_segment(label, layer), identifier)
+        identifiers.append(identifier)
+    return identifiers
 
 
 def labels_from_segmentation(
@@ -112,39 +171,59 @@ def add_segment(
 
     ``mask`` lies in the node's local coordinates. Returns the new segment's id.
     """
-    segment = _segment(name, color, _oriented(sitk.Cast(mask != 0, sitk.sitkUInt8)), 1)
+    layer = _oriented(sitk.Cast(mask != 0, sitk.sitkUInt8))
+    segment = _segment(Label(1, name, color), layer)
     segmentation = node.GetSegmentation()
     identifier = segmentation.GenerateUniqueSegmentID(name)
     segmentation.AddSegment(segment, identifier)
     return identifier
 
 
-def _labelmap() -> str:
-    return slicer.vtkSegmentationConverter.GetBinaryLabelmapRepresentationName()
+def _stand_on(node: slicer.vtkMRMLSegmentationNode, volume_node: slicer.vtkMRMLVolumeNode) -> None:
+    # The parent first: the reference geometry is stored relative to it.
+    node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
 
 
-def _segment(
-    name: str, color: tuple[int, int, int], layer: slicer.vtkOrientedImageData, value: int
-) -> slicer.vtkSegment:
+def _fill(
+    node: slicer.vtkMRMLSegmentationNode, label_image: sitk.Image, labels: Sequence[Label]
+) -> None:
+    segmentation = node.GetSegmentation()
+    segmentation.SetSourceRepresentationName(LABELMAP)
+    layer = _oriented(label_image)
+    for label in labels:
+        segmentation.AddSegment(_segment(label, layer), f"label_{label.value}")
+
+
+def _segment(label: Label, layer: slicer.vtkOrientedImageData) -> slicer.vtkSegment:
     segment = slicer.vtkSegment()
-    segment.SetName(name)
-    segment.SetColor([channel / 255 for channel in color])
+    segment.SetName(label.name)
+    segment.SetColor([channel / 255 for channel in label.color])
     # Else the application renames and recolours it by the terminology.
     segment.NameAutoGeneratedOff()
     segment.ColorAutoGeneratedOff()
-    segment.SetLabelValue(value)
-    segment.AddRepresentation(_labelmap(), layer)
+    segment.SetLabelValue(label.value)
+    if label.terminology is not None:
+        tag = slicer.vtkSegment.GetTerminologyEntryTagName()
+        segment.SetTag(tag, terminology_tag(label.terminology))
+    segment.AddRepresentation(LABELMAP, layer)
     return segment
 
 
 def _oriented(image: sitk.Image) -> slicer.vtkOrientedImageData:
-    array = sitk.GetArrayViewFromImage(image)
-    oriented = slicer.vtkOrientedImageData()
-    oriented.SetDimensions(*image.GetSize())
-    oriented.GetPointData().SetScalars(numpy_to_vtk(array.ravel(), deep=True))
-    matrix = slicer.util.vtkMatrixFromArray(volumes.matrix_of(image))
-    oriented.SetGeometryFromImageToWorldMatrix(matrix)
-    return oriented
+    return _layer(sitk.GetArrayViewFromImage(image), (0, 0, 0), volumes.matrix_of(image))
+
+
+def _layer(
+    array: np.ndarray, first: Sequence[int], ijk_to_ras: np.ndarray
+) -> slicer.vtkOrientedImageData:
+    """A block [z, y, x] of a grid, copied; ``first`` is the grid's index of its first voxel."""
+    layer = slicer.vtkOrientedImageData()
+    last = np.add(first, array.shape[::-1]) - 1
+    layer.SetExtent([int(end) for pair in zip(first, last, strict=True) for end in pair])
+    layer.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(array).ravel(), deep=True))
+    layer.SetGeometryFromImageToWorldMatrix(slicer.util.vtkMatrixFromArray(ijk_to_ras))
+    return layer
 
 
 def _merged(

@@ -6,14 +6,19 @@ are not here.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import slicer
 
 from KDSegmentationLogic.inference.pipeline import Settings
 
 MODULE = "KDSegmentation"
+
+_CLASS = "vtkMRMLScriptedModuleNode"
+_NODE = ("roi", "result", "picked", "reference")
+_NODES = ("volumes", "queue", "comparison")
 
 
 @dataclass(frozen=True)
@@ -61,15 +66,99 @@ class ModuleState:
 
 
 def state_node() -> slicer.vtkMRMLScriptedModuleNode:
-    """The one node of the scene that holds the module's state; made where there is none."""
-    raise NotImplementedError
+    """The one node of the scene that holds the module's state; made where there is none.
+
+    It is a singleton: loading a scene puts what was saved into this very node.
+    """
+    node = slicer.mrmlScene.GetSingletonNode(MODULE, _CLASS)
+    if node is None:
+        node = slicer.mrmlScene.CreateNodeByClass(_CLASS)
+        node.UnRegister(None)
+        node.SetSingletonTag(MODULE)
+        node.SetModuleName(MODULE)
+        node.SetName(MODULE)
+        node = slicer.mrmlScene.AddNode(node)
+    return node
 
 
 def read_state(node: slicer.vtkMRMLScriptedModuleNode) -> ModuleState:
     """The state that the node holds; what is missing or makes no sense has its default."""
-    raise NotImplementedError
+    values: dict[str, Any] = {}
+    for name, hint in _hints().items():
+        if name in _NODE:
+            values[name] = node.GetNodeReferenceID(name) if _there(node, name) else None
+            continue
+        try:
+            value = json.loads(node.GetParameter(name))
+        except ValueError:
+            continue
+        if name in _NODES:
+            values[name] = _nodes(node, name, value)
+        elif (fitting := _fitted(value, hint)) is not None or value is None:
+            values[name] = fitting
+    return ModuleState(**{k: v for k, v in values.items() if v is not None})
 
 
 def write_state(node: slicer.vtkMRMLScriptedModuleNode, state: ModuleState) -> None:
     """Store a state; observers of the node are told once, and only of a change."""
-    raise NotImplementedError
+    if state == read_state(node):
+        return
+    with slicer.util.NodeModify(node):
+        for name in _hints():
+            value = getattr(state, name)
+            if name in _NODE:
+                node.SetNodeReferenceID(name, value)
+            elif name in _NODES:
+                _refer(node, name, value)
+            else:
+                node.SetParameter(name, json.dumps(value))
+
+
+def _refer(node: slicer.vtkMRMLScriptedModuleNode, name: str, ids: tuple[str | None, ...]) -> None:
+    """References for those that are chosen; the parameter says which places are empty."""
+    node.RemoveNodeReferenceIDs(name)
+    for node_id in ids:
+        if node_id is not None:
+            node.AddNodeReferenceID(name, node_id)
+    node.SetParameter(name, json.dumps([node_id is not None for node_id in ids]))
+
+
+def _nodes(
+    node: slicer.vtkMRMLScriptedModuleNode, name: str, chosen: Any
+) -> tuple[str | None, ...] | None:
+    if not isinstance(chosen, list) or sum(map(bool, chosen)) != node.GetNumberOfNodeReferences(
+        name
+    ):
+        return None
+    ids: list[str | None] = []
+    place = 0
+    for there in chosen:
+        found = node.GetNthNodeReference(name, place) if there else None
+        place += bool(there)
+        ids.append(found.GetID() if found else None)
+    if name == "volumes":
+        return tuple(ids)
+    if name == "comparison" and None in ids:
+        return None
+    return tuple(one for one in ids if one is not None)
+
+
+def _there(node: slicer.vtkMRMLScriptedModuleNode, name: str) -> bool:
+    return node.GetNodeReference(name) is not None
+
+
+def _hints() -> dict[str, Any]:
+    return get_type_hints(ModuleState)
+
+
+def _fitted(value: Any, hint: Any) -> Any:
+    """The value as its field wants it; None where it does not fit."""
+    if get_origin(hint) is Literal:
+        return value if value in get_args(hint) else None
+    if get_origin(hint) is tuple:
+        fits = isinstance(value, list) and all(isinstance(one, str) for one in value)
+        return tuple(value) if fits else None
+    kinds = get_args(hint) or (hint,)
+    if float in kinds and type(value) is int:
+        value = float(value)
+    return value if type(value) in kinds else None

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import slicer
 import vtk
+
+from KDSegmentationLogic.errors import SceneError
+from KDSegmentationLogic.files import write_text
 
 Value = float | int | str
 
@@ -37,6 +43,30 @@ def rows_from_table(node: slicer.vtkMRMLTableNode) -> list[dict[str, Value]]:
         {column.GetName(): column.GetValue(row) for column in columns}
         for row in range(table.GetNumberOfRows())
     ]
+
+
+def save_table(node: slicer.vtkMRMLTableNode, path: Path | str) -> None:
+    """Write a table as CSV (UTF-8, a row of headings; NaN stays empty).
+
+    Raises
+    ------
+    SceneError : the file cannot be written.
+    """
+    rows = rows_from_table(node)
+    table = node.GetTable()
+    headings = [table.GetColumn(n).GetName() for n in range(table.GetNumberOfColumns())]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, headings, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: "" if value != value else value for name, value in row.items()})
+    try:
+        write_text(Path(path), text.getvalue())
+    except OSError as error:
+        raise SceneError(
+            f"{path} cannot be written ({error.strerror}).",
+            "Choose a folder that exists and may be written to.",
+        ) from error
 
 
 def _column(values: Sequence[Value | None]) -> tuple[vtk.vtkAbstractArray, Value]:

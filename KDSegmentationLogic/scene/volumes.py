@@ -16,6 +16,7 @@ import vtk
 
 from KDSegmentationLogic.errors import SceneError
 from KDSegmentationLogic.imaging.checks import check_image
+from KDSegmentationLogic.inference.region import Block
 from KDSegmentationLogic.scene import hierarchy
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -24,18 +25,52 @@ _VTK_HAS_NO = {sitk.sitkInt64, sitk.sitkUInt64}
 
 
 def image_from_volume(
-    node: slicer.vtkMRMLVolumeNode, within: slicer.vtkMRMLVolumeNode | None = None
+    node: slicer.vtkMRMLVolumeNode,
+    within: slicer.vtkMRMLVolumeNode | None = None,
+    block: Block | None = None,
 ) -> sitk.Image:
     """The volume as an image in LPS mm, in local coordinates: voxels copied, type kept.
 
     ``within``: the volume whose local coordinates are meant, if not the volume's own. What
-    the parent transforms of both make of the grid must still have right angles.
+    the parent transforms of both make of the grid must still have right angles. ``block``:
+    first index and size (i, j, k), if not all of it.
 
     Raises
     ------
     SceneError : no volume, no voxels, several components, a non-linear parent transform.
     ImageError : what ``imaging.checks.check_image`` refuses: shear, values not finite.
     """
+    _check_voxels(node)
+    matrix, source = ijk_to_ras(node), f"The volume {node.GetName()}"
+    to_world = parent_to_world(node)
+    if within is not None and within.GetTransformNodeID() != node.GetTransformNodeID():
+        matrix = np.linalg.solve(parent_to_world(within), to_world) @ matrix
+        source += f", seen from {within.GetName()} through their transforms,"
+    array = slicer.util.arrayFromVolume(node)
+    if block is not None:
+        first, size = block
+        ends = np.add(first, size)
+        array = array[tuple(slice(a, b) for a, b in zip(first[::-1], ends[::-1], strict=True))]
+        matrix = matrix.copy()
+        matrix[:3, 3] += matrix[:3, :3] @ first
+    image = image_from_array(array, matrix)
+    check_image(image, source)
+    return image
+
+
+def grid_of(node: slicer.vtkMRMLVolumeNode) -> sitk.Image:
+    """The volume's grid in LPS mm, local coordinates, as an image of zeros (uint8).
+
+    Raises
+    ------
+    SceneError : no volume, no voxels.
+    """
+    _check_voxels(node)
+    grid = sitk.Image(node.GetImageData().GetDimensions(), sitk.sitkUInt8)
+    return _placed(grid, ijk_to_ras(node))
+
+
+def _check_voxels(node: slicer.vtkMRMLVolumeNode) -> None:
     if node is None or not node.IsA("vtkMRMLScalarVolumeNode"):
         raise SceneError("No scalar volume was chosen.", "Choose a volume with one value a voxel.")
     name = node.GetName()
@@ -47,14 +82,6 @@ def image_from_volume(
             f"The volume {name} has {data.GetNumberOfScalarComponents()} values a voxel.",
             "Convert the colours to one grey value with the module Vector to Scalar Volume.",
         )
-    matrix, source = ijk_to_ras(node), f"The volume {name}"
-    to_world = parent_to_world(node)
-    if within is not None and within.GetTransformNodeID() != node.GetTransformNodeID():
-        matrix = np.linalg.solve(parent_to_world(within), to_world) @ matrix
-        source += f", seen from {within.GetName()} through their transforms,"
-    image = image_from_array(slicer.util.arrayFromVolume(node), matrix)
-    check_image(image, source)
-    return image
 
 
 def volume_from_image(
@@ -140,7 +167,10 @@ def ijk_to_ras(node: slicer.vtkMRMLVolumeNode) -> np.ndarray:
 
 def image_from_array(array: np.ndarray, ijk_to_ras: np.ndarray) -> sitk.Image:
     """A copy of an array [z, y, x] as an image in LPS mm, by its (4, 4) matrix to RAS mm."""
-    image = sitk.GetImageFromArray(array)
+    return _placed(sitk.GetImageFromArray(array), ijk_to_ras)
+
+
+def _placed(image: sitk.Image, ijk_to_ras: np.ndarray) -> sitk.Image:
     matrix = RAS_TO_LPS @ ijk_to_ras
     spacing = np.linalg.norm(matrix[:3, :3], axis=0)
     image.SetSpacing(spacing.tolist())
