@@ -12,7 +12,6 @@ import importlib.util
 import sys
 from pathlib import Path
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -21,8 +20,11 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
+from slicer.util import VTKObservationMixin
 
 PACKAGE = "KDSegmentationLogic"
+PANELS = "KDSegmentationPanels"
+STUDENT, ENSEMBLE = "HippocampusMR-student", "HippocampusMR-ensemble"
 
 # An installed extension has the package beside this file. In the source tree it stands one
 # folder higher, where Slicer does not look.
@@ -37,44 +39,138 @@ class KDSegmentation(ScriptedLoadableModule):
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = _("KD Segmentation")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
-        parent.dependencies = ["Segmentations", "Terminologies", "SubjectHierarchy"]
+        parent.dependencies = [
+            "Markups",
+            "Segmentations",
+            "SubjectHierarchy",
+            "Tables",
+            "Terminologies",
+            "Volumes",
+        ]
         parent.contributors = ["The KDSegmentation contributors"]
         parent.helpText = _(
             "Segments an image with a small network that was distilled from an ensemble of"
-            " large ones. The models that come with the module are listed in its panel."
+            " large ones, and shows student and ensemble side by side."
+            " <ol><li>Choose a volume, or load the sample image.</li>"
+            " <li>Press Segment, or Place points and click on a structure in a slice view;"
+            " Ctrl-click takes it away again.</li>"
+            " <li>Save the result, or hand it over to Segment Editor.</li></ol>"
+            " Each model names what it was trained on and what was measured of it."
+            " For research only, not for clinical use."
         )
         parent.acknowledgementText = _(
-            "Each model names its training data, its licence and the work to cite."
+            "The method is that of Noothout et al. 2022 (doi:10.1117/1.JMI.9.5.052407)."
+            " Each model names its training data, its licence and the work to cite."
+            " The sample image is the ICBM 152 atlas of the Montreal Neurological Institute"
+            " (Fonov et al. 2011, doi:10.1016/j.neuroimage.2010.07.033)."
         )
+        slicer.app.connect("startupCompleted()", register_sample)
 
 
-class KDSegmentationWidget(ScriptedLoadableModuleWidget):
-    """The module's panel: which models are installed, and how to run them."""
+class KDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The module's panel: puts the sections together and follows the scene."""
 
     def __init__(self, parent=None):
         self.logic = None
+        self.board = None
         ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
-        introduction = qt.QLabel()
-        introduction.wordWrap = True
-        introduction.text = _(
-            "To segment a volume, call"
-            " slicer.util.getModuleLogic('KDSegmentation').process(volumeNode, 'model name')"
-            " in the Python console with one of these models:"
-        )
-        self.layout.addWidget(introduction)
-        self.modelList = qt.QListWidget()
-        self.layout.addWidget(self.modelList)
-        with slicer.util.tryWithErrorDisplay(_("The installed models cannot be listed.")):
-            self.logic = scene_logic()
-            for model in self.logic.models():
-                self.modelList.addItem(model_text(model))
+        from KDSegmentationPanels.board import Board
+        from KDSegmentationPanels.clicks import Clicks
+        from KDSegmentationPanels.compare import ComparePanel
+        from KDSegmentationPanels.inputs import InputsPanel
+        from KDSegmentationPanels.region import RegionPanel
+        from KDSegmentationPanels.result import ResultPanel
+        from KDSegmentationPanels.run import RunPanel
+        from KDSegmentationPanels.runs import Runs
+        from KDSegmentationPanels.setup import SetupPanel
+
+        self.logic = scene_logic()
+        self.board = Board(self.logic)
+        self.runs = Runs(self.board, self.parent)
+        self.clicks = Clicks(self.runs.pick, self.runs.unpick, self.board.refresh)
+        self.inputsPanel = InputsPanel(self.board, self.invite, self.layout)
+        self.regionPanel = RegionPanel(self.board, self.clicks, self.layout)
+        self.runPanel = RunPanel(self.board, self.runs, self.layout)
+        self.resultPanel = ResultPanel(self.board, self.layout)
+        self.comparePanel = ComparePanel(self.board, self.runs, self.layout)
+        self.setupPanel = SetupPanel(self.board, self.layout)
+        self.layout.addStretch(1)
+        self.runs.compared = self.comparePanel.show
+        self._follow_folding()
+        self._follow_scene()
+
+    def _follow_folding(self):
+        # Set-up is not among them: it opens where something is missing.
+        self.sections = {
+            "inputs": self.inputsPanel.section,
+            "region": self.regionPanel.section,
+            "run": self.runPanel.section,
+            "result": self.resultPanel.section,
+            "compare": self.comparePanel.section,
+        }
+        for section in self.sections.values():
+            section.connect("contentsCollapsed(bool)", self.onFolded)
+        self.board.listen(self.fold)
+
+    def fold(self):
+        """Fold the sections as the state says."""
+        for name, section in self.sections.items():
+            section.collapsed = name in self.board.state.collapsed
+
+    def onFolded(self, _collapsed=False):
+        folded = [name for name, section in self.sections.items() if section.collapsed]
+        self.board.change(collapsed=tuple(folded))
+
+    def _follow_scene(self):
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        for event in (scene.EndCloseEvent, scene.EndImportEvent):
+            self.addObserver(scene, event, self.onSceneReplaced)
+        for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent):
+            self.addObserver(scene, event, self.onNodes)
+
+    def invite(self):
+        """The sample image is there: the next click may be one on a structure."""
+        self.regionPanel.invite()
+
+    def enter(self):
+        self.board.load()
+
+    def exit(self):
+        self.clicks.stop()
+
+    def cleanup(self):
+        """The module is reloaded, or Slicer ends: nothing of it may stay."""
+        self.removeObservers()
+        if self.board is None:
+            return
+        self.clicks.stop()
+        self.runs.close()
+        self.board.close()
+        self.board = None
+        self.logic.close()
+
+    def onSceneStartClose(self, _scene, _event):
+        self.clicks.stop()
+        self.runs.cancel()
+
+    def onSceneReplaced(self, _scene, _event):
+        self.board.tell(None)
+        self.board.load()
+
+    def onNodes(self, scene, _event):
+        # Of a scene being loaded or closed, the end is told by an event of its own.
+        if not scene.IsBatchProcessing() and not self.board.refreshing:
+            self.board.guess_later()
 
     def onReload(self):
-        """Slicer reloads this file only; the package has to be imported afresh with it."""
-        forget_package()
+        """Slicer reloads this file only; the packages have to be imported afresh with it."""
+        self.cleanup()
+        forget_packages()
         ScriptedLoadableModuleWidget.onReload(self)
 
 
@@ -85,13 +181,50 @@ class KDSegmentationTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear()
 
     def runTest(self):
-        self.setUp()
-        self.test_models_are_found()
+        for test in (
+            self.test_models_are_found,
+            self.test_the_sample_is_segmented_at_a_click,
+            self.test_student_and_ensemble_are_compared,
+        ):
+            self.setUp()
+            test()
 
     def test_models_are_found(self):
         names = [model.name for model in scene_logic().models()]
         self.assertTrue(names, "no model is installed")
         self.assertEqual(len(names), len(set(names)))
+
+    def test_the_sample_is_segmented_at_a_click(self):
+        from KDSegmentationPanels.sample import HIPPOCAMPUS, load_sample
+
+        from KDSegmentationLogic.scene.results import structures
+
+        self.delayDisplay("Segmenting the right hippocampus of the sample image")
+        logic = scene_logic()
+        try:
+            volume = load_sample()
+            node = logic.pick(volume, STUDENT, HIPPOCAMPUS, waitForCompletion=True)
+            found = [structure for structure in structures(node) if structure.volume_ml > 0]
+            self.assertEqual(len(found), 2)
+            # A hippocampus has 2 to 5 mL.
+            self.assertGreater(sum(structure.volume_ml for structure in found), 2.0)
+            self.assertLess(sum(structure.volume_ml for structure in found), 5.0)
+        finally:
+            logic.close()
+
+    def test_student_and_ensemble_are_compared(self):
+        from KDSegmentationPanels.sample import HIPPOCAMPUS, load_sample
+
+        from KDSegmentationLogic.scene.tables import rows_from_table
+
+        self.delayDisplay("Comparing student and ensemble")
+        logic = scene_logic()
+        try:
+            nodes = logic.compare(load_sample(), STUDENT, ENSEMBLE, point=HIPPOCAMPUS)
+            for row in rows_from_table(nodes.tables[0]):
+                self.assertGreater(row["dice"], 0.7)
+        finally:
+            logic.close()
 
 
 def scene_logic():
@@ -101,13 +234,15 @@ def scene_logic():
     return SceneLogic()
 
 
-def model_text(model):
-    """One line of the list: the name to call the model by, and what it segments."""
-    return _("{name}: {title}").format(name=model.name, title=model.description.title)
+def register_sample():
+    """Offer the sample image in the module Sample Data, once Slicer has started."""
+    from KDSegmentationPanels.sample import register_sample
+
+    register_sample()
 
 
-def forget_package():
-    """Drop the package from Python's memory, so that the next import reads the files."""
+def forget_packages():
+    """Drop our packages from Python's memory, so that the next import reads the files."""
     for name in list(sys.modules):
-        if name == PACKAGE or name.startswith(PACKAGE + "."):
+        if name.split(".")[0] in (PACKAGE, PANELS):
             del sys.modules[name]
