@@ -1,4 +1,4 @@
-"""``kdseg study``: run a declared experiment."""
+"""``kdseg study``: run a declared experiment, or train one network of it."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ def add_parser(subparsers: Any) -> None:
         description="Run a study. A run that was stopped goes on where it was; what is done is"
         " not done again.",
     )
-    runs.add_argument("study", type=Path, metavar="STUDY.yaml")
+    _add_study(runs)
     runs.add_argument(
-        "-o", "--output", required=True, type=Path, metavar="FOLDER", help="folder of the run"
+        "--scheduler",
+        metavar="ADDRESS",
+        help="of a Dask scheduler (tcp://HOST:PORT), or its file: train on its workers",
     )
-    add_data(runs)
     runs.add_argument(
         "--jobs", type=whole_number, default=1, metavar="N", help="trainings beside each other"
     )
@@ -47,6 +48,39 @@ def add_parser(subparsers: Any) -> None:
     )
     add_general(runs)
     runs.set_defaults(run=run)
+    _add_train(actions)
+
+
+def _add_study(parser: ArgumentParser) -> None:
+    parser.add_argument("study", type=Path, metavar="STUDY.yaml")
+    parser.add_argument(
+        "-o", "--output", required=True, type=Path, metavar="FOLDER", help="folder of the run"
+    )
+    add_data(parser)
+
+
+def _add_train(actions: Any) -> None:
+    trains: ArgumentParser = actions.add_parser(
+        "train",
+        help="train one network of a study, on several GPUs or nodes if asked to",
+        description="Train one network of a study. With --devices, or started by torchrun, its"
+        " processes share each batch.",
+    )
+    _add_study(trains)
+    trains.add_argument("arm", metavar="ARM", help="its name, with -s<seed> or -f<fold>")
+    trains.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    trains.add_argument(
+        "--devices", type=whole_number, default=1, metavar="N", help="a node; default: 1"
+    )
+    trains.add_argument(
+        "--nodes", type=whole_number, default=1, metavar="N", help="default: %(default)s"
+    )
+    trains.add_argument(
+        "--precision", choices=("auto", "32-true", "bf16-mixed", "16-mixed"), default="auto"
+    )
+    trains.add_argument("--threads", type=whole_number, metavar="N", help="default: as torch")
+    add_general(trains)
+    trains.set_defaults(run=train)
 
 
 def run(args: Namespace) -> int:
@@ -55,9 +89,29 @@ def run(args: Namespace) -> int:
     data = required_data_folder(args)
     check_output_folder(args.output)
     from KDSegmentationLogic.studies.run import run_study
+    from KDSegmentationLogic.studies.scheduling import Scheduler
 
+    scheduler = Scheduler(args.jobs, args.scheduler)
     with console.monitor() as monitor:
-        run_study(args.study, data, args.output, args.jobs, args.until, monitor)
+        run_study(args.study, data, args.output, scheduler, args.until, monitor)
     console.say(f"The study's results are in {args.output}.")
     console.result({"study": str(args.study), "folder": str(args.output)})
+    return 0
+
+
+def train(args: Namespace) -> int:
+    """Train one arm and say where its weights are."""
+    console = Console.of(args)
+    data = required_data_folder(args)
+    check_output_folder(args.output)
+    from KDSegmentationLogic.studies.stages import train_arm
+    from KDSegmentationLogic.training.hardware import Hardware
+
+    hardware = Hardware(args.device, args.devices, args.nodes, args.precision)
+    # processes that Fabric starts have another working folder at times
+    places = args.study.resolve(), data.resolve(), args.output.resolve()
+    with console.monitor() as monitor:
+        train_arm(*places, args.arm, args.threads, hardware, monitor)
+    console.say(f"{args.arm} is trained; its weights are in {args.output / 'arms'}.")
+    console.result({"arm": args.arm, "folder": str(args.output)})
     return 0

@@ -42,6 +42,15 @@ class SegmentationNetwork(nn.Module):
         self.divisor = divisor
         self.receptive_field = receptive_field
 
+    def forward_with_deviation(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits, and what the second head says of an ensemble's deviation, likewise shaped.
+
+        Raises
+        ------
+        ValueError : the network has no second head.
+        """
+        raise ValueError(f"{type(self).__name__} has no second head (input {tuple(x.shape)}).")
+
     def check_input(self, x: torch.Tensor) -> None:
         """Raise ValueError unless ``x`` is ``[n, in_channels, (z,) y, x]`` of a fitting size."""
         # A tracer would turn these tests into constants of the exported graph.

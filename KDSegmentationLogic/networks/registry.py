@@ -100,7 +100,9 @@ def _checked(
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value has the declared type: a count, a dropout rate, or several counts."""
+    """Whether a value has the declared type: a flag, a count, a rate, or several counts."""
+    if hint is bool:
+        return type(value) is bool
     if hint is int:
         return type(value) is int and 1 <= value <= LARGEST_NUMBER
     if hint is float:
@@ -114,6 +116,8 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _described(hint: Any) -> str:
+    if hint is bool:
+        return "true or false"
     if hint is int:
         return f"a whole number from 1 to {LARGEST_NUMBER}"
     if hint is float:

@@ -22,6 +22,7 @@ class StudentUNet(SegmentationNetwork):
     convs_per_level : 3x3(x3) convolutions a level on the way down and on the way up; on the way
         down the first one is the stem or the stride-2 convolution that enters the level.
     stem_stride : 1 or 2, or one of them per axis ([z,] y, x) for anisotropic voxels.
+    deviation : with a second head that learns how much an ensemble's members disagree.
 
     Notes
     -----
@@ -40,6 +41,7 @@ class StudentUNet(SegmentationNetwork):
         widths: tuple[int, ...] = (24, 48, 96, 160),
         convs_per_level: int = 2,
         stem_stride: int | tuple[int, ...] = 2,
+        deviation: bool = False,
     ) -> None:
         check_widths(widths)
         if dimensions not in (2, 3):
@@ -72,15 +74,28 @@ class StudentUNet(SegmentationNetwork):
             nn.Sequential(*(_convolution(dimensions, w, w) for _ in range(convs_per_level)))
             for w in widths[:-1]
         )
-        self.classifier = (nn.Conv2d if dimensions == 2 else nn.Conv3d)(widths[0], classes, 1)
+        last = nn.Conv2d if dimensions == 2 else nn.Conv3d
+        self.classifier = last(widths[0], classes, 1)
+        self.deviation = last(widths[0], classes, 1) if deviation else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits ``[n, classes, (z,) y, x]`` of an image ``[n, in_channels, (z,) y, x]``."""
-        logits = self.forward_low(x)
+        return self._upsampled(self.forward_low(x))
+
+    def forward_with_deviation(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits, and the standard deviation of an ensemble's probabilities: 0 to 0.5."""
+        if self.deviation is None:
+            return super().forward_with_deviation(x)
+        features = self.features(x)
+        deviation = self._upsampled(self.deviation(features))
+        return self._upsampled(self.classifier(features)), deviation.sigmoid() / 2
+
+    def _upsampled(self, low: torch.Tensor) -> torch.Tensor:
+        """From the stem's resolution to the input's."""
         if set(self.stem_stride) == {1}:
-            return logits
+            return low
         return functional.interpolate(
-            logits,
+            low,
             scale_factor=tuple(float(s) for s in self.stem_stride),
             mode="bilinear" if self.dimensions == 2 else "trilinear",
             align_corners=False,
@@ -92,6 +107,10 @@ class StudentUNet(SegmentationNetwork):
         The low grid covers the same extent: its voxel ``j`` stands for the input voxels
         ``j * stride`` to ``j * stride + stride - 1`` and is centred on them.
         """
+        return self.classifier(self.features(x))
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """What the heads read: ``[n, widths[0], ...]`` at the stem's resolution."""
         self.check_input(x)
         skips: list[torch.Tensor] = []
         for block in self.encoder:
@@ -100,7 +119,7 @@ class StudentUNet(SegmentationNetwork):
         skips.pop()
         for up, block in zip(reversed(self.up), reversed(self.decoder), strict=True):
             x = block(up(x) + skips.pop())
-        return self.classifier(x)
+        return x
 
 
 def _convolution(

@@ -4,8 +4,9 @@ A killed run continues where it was, an unchanged stage is not run twice, and a 
 never picks up what its former self left. What is hashed is the study's text, not the data
 files: after changing those, use a new folder.
 
-    arms/<name>-<hash>/         checkpoint, weights, training.json
-    targets-<hash>/<case>.npz   soft targets of the teachers
+    arms/<name>-<hash>/         checkpoint, weights, training.json, history.csv, tensorboard
+    targets/<ensemble>-<hash>/  soft targets, one file a case
+    cases-<hash>/               preprocessed cases
     bundles-<hash>/<name>/      model bundles
     report-<hash>/              what was measured
 """
@@ -15,11 +16,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -30,7 +30,8 @@ from KDSegmentationLogic.errors import TrainingError
 from KDSegmentationLogic.files import atomic_file, write_text
 from KDSegmentationLogic.networks.base import SegmentationNetwork
 from KDSegmentationLogic.networks.registry import build_network
-from KDSegmentationLogic.studies.definition import Arm, Study
+from KDSegmentationLogic.studies.definition import BEST_MEMBER, Arm, Distils, Study
+from KDSegmentationLogic.studies.targets import SoftTargets, damaged
 from KDSegmentationLogic.training.losses import Objective
 from KDSegmentationLogic.training.trainer import Trained
 
@@ -51,15 +52,21 @@ class RunFolder:
     def weights(self, arm: Arm) -> Path:
         return self.arm(arm) / "weights.safetensors"
 
-    def soft_target(self, case: str) -> Path:
-        return self.root / f"targets-{self._targets_key()}" / f"{case}.npz"
+    def logs(self, arm: Arm) -> Path:
+        return self.arm(arm)
+
+    def targets(self, distils: Distils) -> SoftTargets:
+        """The soft targets that a student with these settings learns from."""
+        return SoftTargets(
+            self.root / "targets" / f"{distils.ensemble}-{self._targets_key(distils)}"
+        )
 
     def bundle(self, name: str, description: Description, arms: Sequence[Arm]) -> Path:
         made_of = [description, *(self._arm_key(arm) for arm in arms)]
         return self.root / f"bundles-{_hash(made_of)}" / name
 
     def report(self, name: str) -> Path:
-        arms = (*self.study.teachers, *self.study.students)
+        arms = (*self.study.teacher_runs, *self.study.student_runs)
         made_of = [self.study.labels, self.study.field_of_view, *map(self._arm_key, arms)]
         return self.root / f"report-{_hash(made_of)}" / name
 
@@ -68,11 +75,44 @@ class RunFolder:
         values = [label.value for label in study.labels]
         made_of: list[Any] = [study.dataset, study.channels, study.grid, values, arm]
         if Objective(arm.schedule.losses).needs_teacher:
-            made_of.append(self._targets_key())
+            made_of.append(self._targets_key(study.distilled(arm)))
         return _hash(made_of)
 
-    def _targets_key(self) -> str:
-        return _hash([self._arm_key(teacher) for teacher in self.study.teachers])
+    def _targets_key(self, distils: Distils) -> str:
+        members = [self._arm_key(member) for member in self.study.members(distils.ensemble)]
+        return _hash([members, distils.out_of_fold])
+
+    def resolved(self, arm: Arm) -> Arm:
+        """The arm, with the architecture of the best member by validation where it asks for it.
+
+        Raises
+        ------
+        TrainingError : that is not known before all members are trained.
+        """
+        if arm.architecture != BEST_MEMBER:
+            return arm
+        members = self.study.members(self.study.distilled(arm).ensemble)
+        untrained = [member.name for member in members if not self.is_trained(member)]
+        if untrained:
+            raise TrainingError(
+                f"{arm.name} takes the architecture of the best member, "
+                f"but {untrained[0]} is not trained.",
+                "Train the teachers first.",
+            )
+        best = max(members, key=lambda member: self.facts(member)["validation_dice"])
+        return replace(
+            arm,
+            architecture=best.architecture,
+            arguments=best.arguments,
+            patch=best.patch,
+            views=best.views,
+            whole=best.whole,
+            overlap=best.overlap,
+        )
+
+    def keep_study(self, study_file: Path) -> None:
+        """A copy of the study's text beside what it makes, for the report."""
+        write_text(self.root / "study.yaml", study_file.read_text("utf-8"))
 
     def is_trained(self, arm: Arm) -> bool:
         return self.weights(arm).is_file()
@@ -81,7 +121,7 @@ class RunFolder:
         facts = {
             "validation_dice": trained.best_dice,
             "best_step": trained.best_step,
-            "seconds": round(trained.seconds, 1),
+            "cost": trained.cost.rounded(),
             "threads": torch.get_num_threads(),
             "history": trained.history,
             "settings": encode(arm),
@@ -102,40 +142,16 @@ class RunFolder:
         ------
         TrainingError : its weights are missing or damaged.
         """
+        arm = self.resolved(arm)
         network = build_network(arm.architecture, arm.arguments)
         path = self.weights(arm)
         try:
             network.load_state_dict(load_file(path))
         except (OSError, SafetensorError, RuntimeError) as error:
-            raise _damaged(path, error) from error
+            raise damaged(path, error) from error
         return network.eval()
-
-    def save_soft(self, case: str, probabilities: np.ndarray) -> None:
-        """Quantised to 1 byte a class and voxel: an error of at most 1/510."""
-        quantised = np.clip(np.round(probabilities * 255), 0, 255).astype(np.uint8)
-        with atomic_file(self.soft_target(case)) as path:
-            np.savez_compressed(path, soft=quantised)
-
-    def load_soft(self, case: str) -> np.ndarray:
-        """uint8 [k, z, y, x], probabilities times 255.
-
-        Raises
-        ------
-        TrainingError : the file is missing or damaged.
-        """
-        path = self.soft_target(case)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                return file["soft"]
-        except Exception as error:  # zipfile, zlib and numpy raise their own kinds
-            raise _damaged(path, error) from error
 
 
 def _hash(made_of: Any) -> str:
     text = json.dumps(encode(made_of, omit_defaults=True), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
-def _damaged(path: Path, error: Exception) -> TrainingError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return TrainingError(f"{path} cannot be read ({reason}).", "Delete it and run the study again.")

@@ -1,57 +1,114 @@
-"""The bundles that a study makes: its ensemble and each student."""
+"""The bundles that a study makes: its ensembles, students and baselines."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import replace
+
+import numpy as np
+from scipy.ndimage import binary_dilation
 
 from KDSegmentationLogic.bundles.bundle import Bundle, load_bundle
 from KDSegmentationLogic.bundles.description import FORMAT_VERSION, Description
 from KDSegmentationLogic.bundles.writing import save_bundle
+from KDSegmentationLogic.evaluation.temperature import Fitted, fit_temperature
+from KDSegmentationLogic.inference.engines.torch_engine import TorchEngine
+from KDSegmentationLogic.inference.predict import Runner
+from KDSegmentationLogic.networks.base import SegmentationNetwork
+from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.studies.artefacts import RunFolder
-from KDSegmentationLogic.studies.definition import Arm, Study
+from KDSegmentationLogic.studies.definition import Arm, Kind, Study
+from KDSegmentationLogic.studies.stages import read_cases
+from KDSegmentationLogic.training.dataset import Dataset
+from KDSegmentationLogic.training.validation import case_probabilities
 
-Kind = Literal["ensemble", "network", "student"]
+_NEAR_VOXELS = 5
 
 
-def write_bundles(study: Study, folder: RunFolder) -> list[Bundle]:
-    """Write (once) the teachers' bundle, weights in half precision, and the students'.
+def write_bundles(
+    study: Study, dataset: Dataset, folder: RunFolder, monitor: Monitor
+) -> list[Bundle]:
+    """Write (once) every ensemble and every student whose networks are trained.
 
-    Several teachers are one bundle ``<name>-ensemble``, a single one is ``<name>-teacher``.
+    An ensemble is called ``<bundle>-<ensemble>``, its weights in half precision; a student or
+    baseline ``<bundle>-<run>``. Each carries the temperature that fits the validation cases.
     """
-    several = len(study.teachers) > 1
-    kind: Kind = "ensemble" if several else "network"
-    teachers = f"{study.bundle.name}-{'ensemble' if several else 'teacher'}"
-    students = [f"{study.bundle.name}-{student.name}" for student in study.students]
-    relative = students[0] if students else None
-    return [
-        _write(study, folder, teachers, study.teachers, kind, relative),
-        *(
-            _write(study, folder, name, [student], "student", teachers)
-            for name, student in zip(students, study.students, strict=True)
-        ),
+    names = {name: study.members(name) for name in study.ensemble_names}
+    wanted = [(name, arms, study.kind_of(arms)) for name, arms in names.items()]
+    wanted += [
+        (run.name, (run,), "student" if study.learns_from(run) else "network")
+        for run in study.student_runs
     ]
+    ready = [entry for entry in wanted if all(folder.is_trained(arm) for arm in entry[1])]
+    written = []
+    for number, (name, arms, kind) in enumerate(ready):
+        written.append(_write(study, dataset, folder, name, arms, kind))
+        monitor.report((number + 1) / len(ready), f"bundle {name}")
+    return written
 
 
 def _write(
     study: Study,
+    dataset: Dataset,
     folder: RunFolder,
     name: str,
     arms: Sequence[Arm],
     kind: Kind,
-    relative: str | None,
 ) -> Bundle:
-    description = _description(study, arms, kind, relative)
-    target = folder.bundle(name, description, arms)
+    resolved = [folder.resolved(arm) for arm in arms]
+    relative = _relative(study, name)
+    description = _description(study, resolved, kind, relative)
+    title = f"{study.bundle.name}-{name}"
+    target = folder.bundle(title, description, arms)
     if target.is_dir():
         return load_bundle(target)
+    networks = [folder.network(arm) for arm in arms]
+    fitted = common_temperature(study, dataset, folder, resolved, networks)
+    members = tuple(replace(m, temperature=fitted.temperature) for m in description.members)
     return save_bundle(
         target,
-        description,
-        [folder.network(arm) for arm in arms],
-        half=kind != "student",
+        replace(description, members=members),
+        networks,
+        half=len(arms) > 1,
         licence_text=_licence(study),
     )
+
+
+def _relative(study: Study, name: str) -> str | None:
+    """The bundle to compare with: a student's ensemble, an ensemble's first student."""
+    for run in study.student_runs:
+        ensemble = study.learns_from(run)
+        if run.name == name:
+            return f"{study.bundle.name}-{ensemble}" if ensemble else None
+        if ensemble == name:
+            return f"{study.bundle.name}-{run.name}"
+    return None
+
+
+def common_temperature(
+    study: Study,
+    dataset: Dataset,
+    folder: RunFolder,
+    arms: Sequence[Arm],
+    networks: Sequence[SegmentationNetwork],
+) -> Fitted:
+    """The temperature, shared by all networks, that fits their mean to the validation cases.
+
+    Over the voxels near the structures, as the calibration is measured.
+    """
+    runners = [
+        Runner(arm.member(), TorchEngine(network))
+        for arm, network in zip(arms, networks, strict=True)
+    ]
+    cases = read_cases(study, folder, dataset.split("val"), Monitor())
+    given: list[list[np.ndarray]] = [[] for _ in runners]
+    truth = []
+    for case in cases:
+        near = binary_dilation(case.labels > 0, iterations=_NEAR_VOXELS)
+        truth.append(case.labels[near])
+        for found, runner in zip(given, runners, strict=True):
+            found.append(case_probabilities(case.image, [runner])[:, near])
+    return fit_temperature([np.concatenate(g, axis=1) for g in given], np.concatenate(truth))
 
 
 def _description(
@@ -60,7 +117,7 @@ def _description(
     text = study.bundle
     what = {
         "ensemble": f"ensemble of {len(arms)} networks",
-        "network": "teacher",
+        "network": "single network",
         "student": "distilled student",
     }[kind]
     return Description(

@@ -1,10 +1,17 @@
-"""A study as its YAML file states it. It names its data set; the folder comes from outside."""
+"""A study as its YAML file states it. It names its data set; the folder comes from outside.
+
+teachers:   networks that learn from labels, each once a seed and once a fold
+ensembles:  named groups of teachers; without this entry all of them are one, "ensemble"
+students:   networks that learn from an ensemble, or from labels alone as the baseline
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import yaml
@@ -22,38 +29,129 @@ from KDSegmentationLogic.bundles.description import (
 from KDSegmentationLogic.errors import BundleError, TrainingError, UsageError
 from KDSegmentationLogic.networks.registry import build_network
 from KDSegmentationLogic.training.losses import Objective
-from KDSegmentationLogic.training.trainer import Schedule
+from KDSegmentationLogic.training.schedule import Schedule
+
+Kind = Literal["ensemble", "network", "student"]
+
+BEST_MEMBER = "best_member"
+"""As a student's architecture: that of the ensemble's best member by validation."""
+
+DEFAULT_ENSEMBLE = "ensemble"
+
+
+@dataclass(frozen=True)
+class Distils:
+    """What a student learns from.
+
+    ensemble : its name.
+    out_of_fold : each case's targets come from those members only that were not trained on it;
+        the members need ``folds``.
+    unlabelled : also learn from the cases of the data set's list "unlabelled", whose labels are
+        the ensemble's own; a case counts only where the members agree, by a mean Dice between
+        them of at least ``stability``.
+
+    Raises
+    ------
+    ValueError : a stability out of 0 to 1.
+    """
+
+    ensemble: str = DEFAULT_ENSEMBLE
+    out_of_fold: bool = False
+    unlabelled: bool = False
+    stability: float = 0.7
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.stability <= 1, "the stability must be a Dice from 0 to 1")
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One network to train. Fields as in ``Member`` and ``Schedule``."""
+    """One network to train, or with ``seeds`` or ``folds`` several that differ in nothing else.
+
+    Fields as in ``Member`` and ``Schedule``, and:
+
+    seed, seeds : one of them. The runs of several are called ``<name>-s<seed>``.
+    folds : train once a fold, without the cases of that fold (whose patients stay together);
+        called ``<name>-f<fold>``. ``fold`` is set in each run and not in a study file.
+    distils : for a student that learns from an ensemble.
+    """
 
     name: str
     architecture: str
-    arguments: dict[str, Any]
-    patch: tuple[int, ...]
     schedule: Schedule
-    seed: int
+    arguments: dict[str, Any] = field(default_factory=dict)
+    patch: tuple[int, ...] = ()
+    seed: int | None = None
+    seeds: tuple[int, ...] = ()
+    folds: int = 0
+    fold: int | None = None
     views: tuple[View, ...] = ()
     whole: bool = True
     overlap: float = 0.5
+    distils: Distils | None = None
 
     def __post_init__(self) -> None:
         # now, and not after the hours that the arms before it train
-        _require(self.seed >= 0, "a seed must not be below zero")
+        plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name)
+        _require(plain is not None, f"the arm's name {self.name!r} is not a plain name")
+        _require((self.seed is None) == bool(self.seeds), "give either a seed or seeds")
+        seeds = self.seeds or (self.seed,)
+        _require(all(s is not None and s >= 0 for s in seeds), "a seed must not be below zero")
+        _require(len(set(seeds)) == len(seeds), "a seed is given twice")
+        _require(self.folds == 0 or self.folds >= 2, "folds must be 2 or more")
         try:
-            Objective(self.schedule.losses)
+            objective = Objective(self.schedule.losses)
+        except TrainingError as error:
+            raise ValueError(str(error).rstrip(".")) from None
+        _require(
+            objective.needs_teacher or self.distils is None,
+            "it distils an ensemble, but none of its losses compares with a teacher",
+        )
+        if self.architecture == BEST_MEMBER:
+            _require(
+                not (self.arguments or self.patch or self.views),
+                f"{BEST_MEMBER} takes arguments, patch and views from that member",
+            )
+        else:
+            self._check_network()
+
+    def _check_network(self) -> None:
+        try:
             with torch.device("meta"):
                 network = build_network(self.architecture, self.arguments)
-        except (TrainingError, BundleError) as error:
+        except BundleError as error:
             raise ValueError(str(error).rstrip(".")) from None
+        if Objective(self.schedule.losses).needs_deviation:
+            _require(
+                bool(self.arguments.get("deviation")),
+                "the loss deviation needs a network with the argument deviation",
+            )
         dimensions = self.member().dimensions
         _require(network.dimensions == dimensions, f"{self.architecture} is not {dimensions}-D")
         _require(
             all(size % d == 0 for size, d in zip(self.patch, network.divisor, strict=True)),
             f"the patch's sizes must be multiples of {network.divisor}",
         )
+
+    @property
+    def run_seed(self) -> int:
+        """The seed of a single run."""
+        if self.seed is None:
+            raise ValueError(f"{self.name} stands for several runs")
+        return self.seed
+
+    def runs(self) -> tuple[Arm, ...]:
+        """The single trainings that this arm stands for, each with its own name."""
+        several = len(self.seeds) > 1
+        runs: list[Arm] = []
+        for seed in self.seeds or (self.run_seed,):
+            name = f"{self.name}-s{seed}" if several else self.name
+            run = replace(self, name=name, seed=seed, seeds=())
+            if self.folds and self.fold is None:
+                runs += [replace(run, name=f"{name}-f{f}", fold=f) for f in range(self.folds)]
+            else:
+                runs.append(run)
+        return tuple(runs)
 
     def member(self, sha256: str = "0" * 64) -> Member:
         """How the network is run; the checksum is known once the weights are written."""
@@ -83,6 +181,17 @@ class BundleText:
 
 
 @dataclass(frozen=True)
+class Ensemble:
+    """A named group of teachers.
+
+    members : names of arms, each for all its runs, or of single runs.
+    """
+
+    name: str
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Study:
     """The whole file."""
 
@@ -94,31 +203,127 @@ class Study:
     teachers: tuple[Arm, ...]
     students: tuple[Arm, ...]
     bundle: BundleText
+    ensembles: tuple[Ensemble, ...] = ()
 
     def __post_init__(self) -> None:
-        arms = (*self.teachers, *self.students)
-        # folders and files are named after the arms, and Windows does not tell A from a
-        _require(len({arm.name.casefold() for arm in arms}) == len(arms), "two arms have one name")
         _require(bool(self.teachers), "a study needs teachers")
         _require(bool(self.channels) and bool(self.labels), "a study needs channels and labels")
-        _require(
-            not any(Objective(arm.schedule.losses).needs_teacher for arm in self.teachers),
-            "a teacher cannot be trained with a distillation term",
-        )
         for what in ("value", "name"):
             values = {getattr(label, what) for label in self.labels}
             _require(len(values) == len(self.labels), f"two labels have the same {what}")
+        # folders and files are named after the arms, and Windows does not tell A from a
+        _distinct([arm.name for arm in (*self.teacher_runs, *self.student_runs)], "arms")
+        self._check_ensembles()
+        for arm in self.teachers:
+            _require(
+                not Objective(arm.schedule.losses).needs_teacher,
+                f"the teacher {arm.name} cannot be trained with a distillation term",
+            )
+        for arm in (*self.teachers, *self.students):
+            if arm.architecture != BEST_MEMBER:
+                self._check_sizes(arm)
+        for arm in self.students:
+            self._check_student(arm)
+
+    def _check_ensembles(self) -> None:
+        _distinct([ensemble.name for ensemble in self.ensembles], "ensembles")
+        teachers = {arm.name for arm in (*self.teachers, *self.teacher_runs)}
+        for ensemble in self.ensembles:
+            _require(bool(ensemble.members), f"the ensemble {ensemble.name} has no member")
+            for name in ensemble.members:
+                _require(name in teachers, f"{ensemble.name} names {name}, which is no teacher")
+        both = {e.name.casefold() for e in self.ensembles} & {
+            arm.name.casefold() for arm in self.student_runs
+        }
+        # bundles are called after either
+        _require(not both, "an ensemble and a student have one name")
+
+    def _check_sizes(self, arm: Arm) -> None:
         sizes = {"in_channels": len(self.channels), "classes": len(self.labels) + 1}
-        for arm in arms:
-            for key, size in sizes.items():
-                found = arm.arguments[key]
-                _require(found == size, f"the study needs {key} {size}, {arm.name} has {found}")
-            flat = len(arm.patch) <= self.grid.dimensions
-            _require(flat, f"{arm.name} is a 3-D network on a 2-D grid")
+        for key, size in sizes.items():
+            found = arm.arguments[key]
+            _require(found == size, f"the study needs {key} {size}, {arm.name} has {found}")
+        flat = len(arm.patch) <= self.grid.dimensions
+        _require(flat, f"{arm.name} is a 3-D network on a 2-D grid")
+
+    def _check_student(self, arm: Arm) -> None:
+        if not Objective(arm.schedule.losses).needs_teacher:
+            learns = arm.architecture != BEST_MEMBER
+            _require(learns, f"{arm.name} names no ensemble to take the best member of")
+            return
+        members = self.members(self.distilled(arm).ensemble)
+        if self.distilled(arm).out_of_fold:
+            _require(
+                all(member.fold is not None for member in members),
+                f"{arm.name} wants targets out of fold, but its teachers have no folds",
+            )
+
+    @property
+    def teacher_runs(self) -> tuple[Arm, ...]:
+        return tuple(run for arm in self.teachers for run in arm.runs())
+
+    @property
+    def student_runs(self) -> tuple[Arm, ...]:
+        return tuple(run for arm in self.students for run in arm.runs())
+
+    @property
+    def ensemble_names(self) -> tuple[str, ...]:
+        return tuple(e.name for e in self.ensembles) or (DEFAULT_ENSEMBLE,)
+
+    def members(self, ensemble: str) -> tuple[Arm, ...]:
+        """The single runs of an ensemble.
+
+        Raises
+        ------
+        ValueError : there is none of that name.
+        """
+        if not self.ensembles and ensemble == DEFAULT_ENSEMBLE:
+            return self.teacher_runs
+        for entry in self.ensembles:
+            if entry.name == ensemble:
+                runs: dict[str, tuple[Arm, ...]] = {r.name: (r,) for r in self.teacher_runs}
+                runs |= {arm.name: arm.runs() for arm in self.teachers}
+                return tuple(run for name in entry.members for run in runs[name])
+        raise ValueError(f"there is no ensemble {ensemble}, only {', '.join(self.ensemble_names)}")
+
+    @staticmethod
+    def kind_of(arms: Sequence[Arm]) -> Kind:
+        """What several teachers, or one alone, are called."""
+        return "ensemble" if len(arms) > 1 else "network"
+
+    def learns_from(self, student: Arm) -> str | None:
+        """The name of the ensemble; none for a baseline."""
+        if not Objective(student.schedule.losses).needs_teacher:
+            return None
+        return self.distilled(student).ensemble
+
+    def distilled(self, student: Arm) -> Distils:
+        """What a student learns from; the only ensemble where it does not say.
+
+        Raises
+        ------
+        ValueError : there are several and it does not say which.
+        """
+        if student.distils is not None:
+            return student.distils
+        _require(len(self.ensemble_names) == 1, f"{student.name} does not say which it distils")
+        return Distils(self.ensemble_names[0])
 
     def arm(self, name: str) -> Arm:
-        """The teacher or student of that name."""
-        return next(arm for arm in (*self.teachers, *self.students) if arm.name == name)
+        """The single run of that name.
+
+        Raises
+        ------
+        ValueError : there is none.
+        """
+        for arm in (*self.teacher_runs, *self.student_runs):
+            if arm.name == name:
+                return arm
+        raise ValueError(f"there is no arm {name}")
+
+
+def _distinct(names: Sequence[str], what: str) -> None:
+    _require(len({name.casefold() for name in names}) == len(names), f"two {what} have one name")
 
 
 def _require(condition: bool, problem: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 from KDSegmentationLogic.errors import UsageError
@@ -11,17 +12,18 @@ from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.assessment import assess, note_measured
 from KDSegmentationLogic.studies.bundling import write_bundles
-from KDSegmentationLogic.studies.definition import read_study
+from KDSegmentationLogic.studies.definition import Arm, read_study
 from KDSegmentationLogic.studies.names import STAGES
+from KDSegmentationLogic.studies.scheduling import Scheduler
 from KDSegmentationLogic.studies.stages import compute_targets, train_arms
-from KDSegmentationLogic.training.dataset import find_dataset
+from KDSegmentationLogic.training.dataset import Dataset, find_dataset
 
 
 def run_study(
     study_file: Path,
     data: Path,
     folder: Path,
-    jobs: int = 1,
+    scheduler: Scheduler | None = None,
     until: str = STAGES[-1],
     monitor: Monitor | None = None,
 ) -> None:
@@ -30,7 +32,7 @@ def run_study(
     Parameters
     ----------
     data : the folder that holds the study's data set.
-    jobs : trainings beside each other, one thread each.
+    scheduler : where the trainings run; here, one after another, if not given.
 
     Raises
     ------
@@ -38,25 +40,60 @@ def run_study(
     """
     if until not in STAGES:
         raise UsageError(f"There is no stage called {until}.", f"Choose from: {', '.join(STAGES)}.")
-    monitor = monitor or Monitor()
+    monitor, scheduler = monitor or Monitor(), scheduler or Scheduler()
     study_file, data = study_file.resolve(), data.resolve()
     study = read_study(study_file)
     run = RunFolder(folder.resolve(), study)
     dataset = find_dataset(study.dataset, data)
     wanted = STAGES[: STAGES.index(until) + 1]
+    run.keep_study(study_file)
 
-    train_arms(study_file, data, run, study.teachers, jobs, monitor.part(0.0, 0.6))
-    if "targets" in wanted:
-        compute_targets(study, dataset, run, monitor.part(0.6, 0.65))
-    if "students" in wanted:
-        train_arms(study_file, data, run, study.students, jobs, monitor.part(0.65, 0.9))
+    share = 0.9 / len(study.ensemble_names)
+    for number, ensemble in enumerate(study.ensemble_names):
+        _work_off(
+            study_file,
+            data,
+            run,
+            dataset,
+            ensemble,
+            scheduler,
+            wanted,
+            monitor.part(number * share, (number + 1) * share),
+        )
     if "bundle" not in wanted:
         return
-    bundles = write_bundles(study, run)
+    bundles = write_bundles(study, dataset, run, monitor.part(0.9, 0.92))
     # the test cases are opened once, after everything has been decided on validation
-    for split, start in (("val", 0.9), ("test", 0.95)):
+    for split, start in (("val", 0.92), ("test", 0.96)):
         if {"val": "validate", "test": "test"}[split] not in wanted:
             return
-        results = assess(study, dataset, run, bundles, split, monitor.part(start, start + 0.05))
+        results = assess(study, dataset, run, bundles, split, monitor.part(start, start + 0.04))
     hardware = f"{platform.machine()}, {available_cores()} cores, {choose_device('auto')[0]}"
     note_measured(bundles, results, f"{study.dataset}, test", hardware)
+
+
+def _work_off(
+    study_file: Path,
+    data: Path,
+    run: RunFolder,
+    dataset: Dataset,
+    ensemble: str,
+    scheduler: Scheduler,
+    wanted: Sequence[str],
+    monitor: Monitor,
+) -> None:
+    """An ensemble and its students, the baselines with the first: results come early."""
+    study = run.study
+
+    def train(arms: Sequence[Arm], part: Monitor) -> None:
+        train_arms(study_file, data, run, arms, scheduler, part)
+
+    train(study.members(ensemble), monitor.part(0, 0.6))
+    if "targets" not in wanted:
+        return
+    first = ensemble == study.ensemble_names[0]
+    learners = [a for a in study.student_runs if study.learns_from(a) == ensemble]
+    compute_targets(study, dataset, run, learners, monitor.part(0.6, 0.65))
+    if "students" in wanted:
+        alone = [a for a in study.student_runs if study.learns_from(a) is None] if first else []
+        train([*learners, *alone], monitor.part(0.65, 1))

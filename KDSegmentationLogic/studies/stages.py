@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import contextlib
-import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from KDSegmentationLogic.errors import DatasetError, TrainingError, UsageError
 from KDSegmentationLogic.inference.engines.registry import available_cores
 from KDSegmentationLogic.inference.engines.torch_engine import TorchEngine
 from KDSegmentationLogic.inference.predict import Runner
 from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.studies.artefacts import RunFolder
-from KDSegmentationLogic.studies.definition import Arm, Study, read_study
+from KDSegmentationLogic.studies.definition import Arm, Distils, Study, read_study
+from KDSegmentationLogic.studies.scheduling import Scheduler, Task
 from KDSegmentationLogic.training.cases import TrainingCase, load_cases
-from KDSegmentationLogic.training.dataset import Dataset, find_dataset
+from KDSegmentationLogic.training.dataset import CaseFiles, Dataset, find_dataset
+from KDSegmentationLogic.training.folds import folds_by_group
+from KDSegmentationLogic.training.hardware import Hardware, open_fabric
 from KDSegmentationLogic.training.losses import Objective
 from KDSegmentationLogic.training.trainer import Trainer
 from KDSegmentationLogic.training.validation import case_probabilities
@@ -28,51 +31,30 @@ def train_arms(
     data: Path,
     folder: RunFolder,
     arms: Sequence[Arm],
-    jobs: int,
+    scheduler: Scheduler,
     monitor: Monitor,
 ) -> None:
-    """Train those arms that are not trained yet, ``jobs`` at a time, cores shared evenly.
+    """Train those arms that are not trained yet, cores shared evenly.
 
     Two trainings of one thread beside each other do 1.9 times the work of one; one training
     on two threads does 1.6 times. The threads do not depend on what is already trained: a
     resumed run computes what an undisturbed one would have.
     """
-    waiting = [arm for arm in arms if not folder.is_trained(arm)]
-    jobs = max(1, min(jobs, len(arms)))
+    jobs = 1 if scheduler.address is not None else max(1, min(scheduler.jobs, len(arms)))
     threads = max(1, available_cores() // jobs)
-    if jobs == 1:
-        for arm in waiting:
-            train_arm(study_file, data, folder.root, arm.name, threads, monitor)
+    if scheduler.address is not None:
+        threads = 1  # a Dask worker says how many tasks it takes; each gets one core
+    waiting = [arm for arm in arms if not folder.is_trained(arm)]
+    if jobs == 1 and scheduler.address is None:
+        for number, arm in enumerate(waiting):
+            part = monitor.part(number / len(waiting), (number + 1) / len(waiting))
+            train_arm(study_file, data, folder.root, arm.name, threads, Hardware("cpu"), part)
         return
-    with _workers(jobs) as pool:
-        futures = {
-            pool.submit(train_arm, study_file, data, folder.root, arm.name, threads): arm
-            for arm in waiting
-        }
-        pending = set(futures)
-        while pending:
-            done, pending = concurrent.futures.wait(pending, timeout=1.0)
-            monitor.check()
-            for future in done:
-                future.result()
-                trained = 1 - len(pending) / len(futures)
-                monitor.report(trained, f"trained {futures[future].name}")
-
-
-@contextlib.contextmanager
-def _workers(count: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
-    """Processes that end with the block: an error or a cancel does not wait for a training."""
-    context = multiprocessing.get_context("spawn")
-    before = set(multiprocessing.active_children())
-    pool = concurrent.futures.ProcessPoolExecutor(count, mp_context=context)
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in set(multiprocessing.active_children()) - before:
-            process.terminate()
-        raise
-    pool.shutdown()
+    tasks = [
+        Task(f"train {arm.name}", train_arm, (study_file, data, folder.root, arm.name, threads))
+        for arm in waiting
+    ]
+    scheduler.run(tasks, monitor)
 
 
 def train_arm(
@@ -80,45 +62,179 @@ def train_arm(
     data: Path,
     root: Path,
     name: str,
-    threads: int = 1,
+    threads: int | None = 1,
+    hardware: Hardware | None = None,
     monitor: Monitor | None = None,
 ) -> None:
-    """Train one arm in this process, from its checkpoint where there is one."""
-    torch.set_num_threads(threads)
+    """Train one arm in this process, from its checkpoint where there is one.
+
+    threads : for the whole process; None leaves them as they are.
+
+    Raises
+    ------
+    UsageError : the study has no arm of that name.
+    TrainingError, DatasetError : with the cause and the remedy.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
     monitor = monitor or Monitor()
     study = read_study(study_file)
-    folder, arm = RunFolder(root, study), study.arm(name)
+    folder = RunFolder(root, study)
+    try:
+        arm = study.arm(name)
+    except ValueError as error:
+        known = ", ".join(a.name for a in (*study.teacher_runs, *study.student_runs))
+        raise UsageError(f"In {study_file}: {error}.", f"Choose from: {known}.") from None
     dataset = find_dataset(study.dataset, data)
-    training = read_cases(study, dataset, "train", monitor.part(0, 0.02))
-    if Objective(arm.schedule.losses).needs_teacher:
-        training = [case.with_soft(folder.load_soft(case.name)) for case in training]
+    training = training_cases(study, dataset, folder, arm, monitor.part(0, 0.02))
+    validation = read_cases(study, folder, dataset.split("val"), monitor.part(0.02, 0.03))
+    fabric = open_fabric(hardware or Hardware("cpu"))
+    resolved = folder.resolved(arm)
     trainer = Trainer(
-        arm.member(),
-        arm.schedule,
+        resolved.member(),
+        resolved.schedule,
         training,
-        read_cases(study, dataset, "val", monitor.part(0.02, 0.03)),
-        arm.seed,
+        validation,
+        resolved.run_seed,
         folder.checkpoint(arm),
+        fabric,
+        folder.logs(arm),
     )
-    folder.save_trained(arm, trainer.run(monitor.part(0.03, 1)))
+    trained = trainer.run(monitor.part(0.03, 1))
+    if fabric.is_global_zero:
+        folder.save_trained(arm, trained)
 
 
-def read_cases(study: Study, dataset: Dataset, split: str, monitor: Monitor) -> list[TrainingCase]:
-    """The cases of one split on the study's grid."""
+def training_cases(
+    study: Study, dataset: Dataset, folder: RunFolder, arm: Arm, monitor: Monitor
+) -> list[TrainingCase]:
+    """What an arm learns from: the cases of its folds, with soft targets where it has a teacher."""
+    files = dataset.split("train")
+    if arm.fold is not None:
+        left_out = held_out(dataset, arm)
+        files = [case for case in files if case.name not in left_out]
+    cases = read_cases(study, folder, files, monitor)
+    if not Objective(arm.schedule.losses).needs_teacher:
+        return cases
+    distils = study.distilled(arm)
+    targets = folder.targets(distils)
+    taught = []
+    for case in cases:
+        soft = targets.load(case.name)
+        taught.append(case.with_soft(soft.mean, soft.deviation))
+    if distils.unlabelled:
+        taught += _without_labels(study, dataset, folder, distils, monitor)
+    return taught
+
+
+def _without_labels(
+    study: Study, dataset: Dataset, folder: RunFolder, distils: Distils, monitor: Monitor
+) -> list[TrainingCase]:
+    """Cases on which the members agree, with the ensemble's labels for their own."""
+    targets = folder.targets(distils)
+    soft = {case.name: targets.load(case.name) for case in dataset.split("unlabelled")}
+    stable = {name for name, target in soft.items() if target.agreement >= distils.stability}
+    monitor.notice(
+        f"{len(stable)} of {len(soft)} cases without labels are used: "
+        f"there the members agree by a mean Dice of {distils.stability} or more."
+    )
+    files = [case for case in dataset.split("unlabelled") if case.name in stable]
+    cases = []
+    for case in read_cases(study, folder, files, monitor, labelled=False):
+        target = soft[case.name]
+        labels = target.mean.argmax(0).astype(np.uint8)
+        known = TrainingCase(case.name, case.image, labels)
+        cases.append(known.with_soft(target.mean, target.deviation))
+    return cases
+
+
+def held_out(dataset: Dataset, arm: Arm) -> frozenset[str]:
+    """The training cases that an arm of a fold is not trained on."""
+    if arm.fold is None:
+        return frozenset()
+    groups = {name: dataset.groups.get(name, name) for name in dataset.splits["train"]}
+    return frozenset(folds_by_group(groups, arm.folds)[arm.fold])
+
+
+def read_cases(
+    study: Study,
+    folder: RunFolder,
+    files: Sequence[CaseFiles],
+    monitor: Monitor,
+    labelled: bool = True,
+) -> list[TrainingCase]:
+    """Cases on the study's grid, preprocessed once for all trainings."""
     values = [label.value for label in study.labels]
-    return load_cases(dataset.split(split), study.channels, study.grid, values, monitor)
+    return load_cases(
+        files, study.channels, study.grid, values, monitor, folder.root, needs_labels=labelled
+    )
 
 
-def compute_targets(study: Study, dataset: Dataset, folder: RunFolder, monitor: Monitor) -> None:
-    """Mean probabilities of all teachers on every training case, stored once."""
-    missing = [
-        case for case in dataset.split("train") if not folder.soft_target(case.name).is_file()
-    ]
+def compute_targets(
+    study: Study, dataset: Dataset, folder: RunFolder, students: Sequence[Arm], monitor: Monitor
+) -> None:
+    """The soft targets that these students need, each case once."""
+    wanted = [study.distilled(student) for student in students]
+    by_folder = {folder.targets(distils).folder: distils for distils in wanted}
+    # a folder is shared by students that differ in what they do with the cases without labels
+    unlabelled = {folder.targets(d).folder for d in wanted if d.unlabelled}
+    for number, (place, distils) in enumerate(by_folder.items()):
+        part = monitor.part(number / len(by_folder), (number + 1) / len(by_folder))
+        names = [case.name for case in dataset.split("train")]
+        _compute_targets(study, dataset, folder, distils, names, part, labelled=True)
+        if place in unlabelled:
+            names = [case.name for case in dataset.split("unlabelled")]
+            if not names:
+                raise DatasetError(
+                    f"The data set {dataset.name} has no cases without labels.",
+                    "List some under 'unlabelled' in splits.json.",
+                )
+            _compute_targets(study, dataset, folder, distils, names, part, labelled=False)
+
+
+def _compute_targets(
+    study: Study,
+    dataset: Dataset,
+    folder: RunFolder,
+    distils: Distils,
+    names: Sequence[str],
+    monitor: Monitor,
+    labelled: bool,
+) -> None:
+    targets = folder.targets(distils)
+    missing = [dataset.cases[name] for name in names if not targets.path(name).is_file()]
     if not missing:
         return
-    runners = [Runner(arm.member(), TorchEngine(folder.network(arm))) for arm in study.teachers]
-    values = [label.value for label in study.labels]
-    cases = load_cases(missing, study.channels, study.grid, values, monitor.part(0, 0.1))
+    members = study.members(distils.ensemble)
+    runners = [Runner(arm.member(), TorchEngine(folder.network(arm))) for arm in members]
+    saw = [_seen(dataset, arm) if distils.out_of_fold else frozenset() for arm in members]
+    cases = read_cases(study, folder, missing, monitor.part(0, 0.1), labelled)
     for number, case in enumerate(cases, 1):
-        folder.save_soft(case.name, case_probabilities(case.image, runners))
+        teaching = [r for r, seen in zip(runners, saw, strict=True) if case.name not in seen]
+        if not teaching:
+            raise TrainingError(
+                f"Every member of {distils.ensemble} was trained on {case.name}.",
+                "Give the members folds that leave each case out once.",
+            )
+        each = [case_probabilities(case.image, [runner]) for runner in teaching]
+        targets.save(
+            case.name,
+            np.mean(each, axis=0),
+            np.std(each, axis=0),
+            agreement(p.argmax(0) for p in each),
+        )
         monitor.report(0.1 + 0.9 * number / len(cases), f"soft target of {case.name}")
+
+
+def _seen(dataset: Dataset, arm: Arm) -> frozenset[str]:
+    return frozenset(dataset.splits["train"]) - held_out(dataset, arm)
+
+
+def agreement(labels: Iterable[np.ndarray]) -> float:
+    """Mean Dice between every two label maps over the structures of either; alone: 1."""
+    scores = []
+    for a, b in combinations(labels, 2):
+        for k in sorted((set(np.unique(a)) | set(np.unique(b))) - {0}):
+            size = int((a == k).sum()) + int((b == k).sum())
+            scores.append(2 * int(((a == k) & (b == k)).sum()) / size)
+    return float(np.mean(scores)) if scores else 1.0

@@ -7,7 +7,9 @@ One affine map a patch moves image, labels and soft maps alike. Batched tensor c
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +27,13 @@ class Augmentation:
     shift : largest shift as a share of the patch's size.
     noise, contrast, gamma : spread of additive noise, of gain and offset, of the exponent;
         images are normalised to unit variance.
+    spatial_share, intensity_share : of the patches that are moved, and whose intensities are
+        changed. A patch that is not moved keeps its labels exactly; a moved one's are those of
+        the nearest voxels, which blunts thin structures.
+
+    Raises
+    ------
+    ValueError : a share out of 0 to 1.
     """
 
     rotation_deg: float = 10.0
@@ -33,16 +42,67 @@ class Augmentation:
     noise: float = 0.1
     contrast: float = 0.2
     gamma: float = 0.25
+    spatial_share: float = 1.0
+    intensity_share: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("spatial_share", "intensity_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be a share from 0 to 1")
 
 
-def augment(batch: Batch, how: Augmentation, generator: torch.Generator) -> Batch:
+class Draws:
+    """Random numbers for a batch: row i comes from patch i's own generator.
+
+    What a patch undergoes thus does not depend on the patches beside it.
+    """
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def rand(self, *size: int) -> torch.Tensor:
+        """[n, *size], evenly from 0 to 1."""
+        return torch.stack([torch.rand(size, generator=g) for g in self._generators])
+
+    def randn(self, *size: int) -> torch.Tensor:
+        """[n, *size], normally distributed."""
+        return torch.stack([torch.randn(size, generator=g) for g in self._generators])
+
+    def spread(self, *size: int) -> torch.Tensor:
+        """[n, *size], evenly from -1 to 1."""
+        return 2 * self.rand(*size) - 1
+
+
+def augment(batch: Batch, how: Augmentation, draws: Draws) -> Batch:
     """Draw one transform a patch and apply it; labels by nearest neighbour, maps linearly."""
-    matrices = _matrices(batch.image.shape, how, generator)
-    grid = functional.affine_grid(matrices, list(batch.image.shape), align_corners=False)
-    image = _sample(batch.image, grid, "bilinear")
-    labels = _sample(batch.labels[:, None].float(), grid, "nearest")[:, 0].long()
-    soft = None if batch.soft is None else _sample(batch.soft, grid, "bilinear")
-    return Batch(_intensities(image, how, generator), labels, soft)
+    moved = draws.rand() < how.spatial_share
+    matrices = _matrices(batch.image.shape, how, draws)
+    intensities = draws.rand() < how.intensity_share
+    chosen = moved.nonzero()[:, 0]
+    result = copy.copy(batch)
+    if len(chosen):
+        shape = [len(chosen), *batch.image.shape[1:]]
+        grid = functional.affine_grid(matrices[chosen], shape, align_corners=False)
+        result.image = _replaced(batch.image, chosen, grid, "bilinear")
+        labels = _replaced(batch.labels[:, None].float(), chosen, grid, "nearest")
+        result.labels = labels[:, 0].long()
+        if batch.soft is not None:
+            result.soft = _replaced(batch.soft, chosen, grid, "bilinear")
+        if batch.deviation is not None:
+            result.deviation = _replaced(batch.deviation, chosen, grid, "bilinear")
+    changed = _intensities(result.image, how, draws)
+    each = intensities.view(-1, *[1] * (changed.dim() - 1))
+    result.image = torch.where(each, changed, result.image)
+    return result
+
+
+def _replaced(
+    maps: torch.Tensor, chosen: torch.Tensor, grid: torch.Tensor, mode: str
+) -> torch.Tensor:
+    """The maps with the chosen rows sampled at the grid."""
+    maps = maps.clone()
+    maps[chosen] = _sample(maps[chosen], grid, mode)
+    return maps
 
 
 def _sample(tensor: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tensor:
@@ -51,28 +111,28 @@ def _sample(tensor: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tensor
     )
 
 
-def _matrices(shape: torch.Size, how: Augmentation, generator: torch.Generator) -> torch.Tensor:
+def _matrices(shape: torch.Size, how: Augmentation, draws: Draws) -> torch.Tensor:
     """Output-to-input maps [n, d, d + 1] in the axes' order of ``grid_sample`` (x first).
 
     Rotation and zoom act in voxels; ``grid_sample`` counts each axis from -1 to 1, so the
     matrix is conjugated with the patch's half sizes, or a rotation would shear.
     """
     n, dimensions = shape[0], len(shape) - 2
-    linear = _rotations(n, dimensions, how.rotation_deg, generator)
-    overall = 1 + how.scale * _uniform((n, 1), generator)
-    per_axis = 1 + how.scale / 3 * _uniform((n, dimensions), generator)
+    linear = _rotations(n, dimensions, how.rotation_deg, draws)
+    overall = 1 + how.scale * draws.spread(1)
+    per_axis = 1 + how.scale / 3 * draws.spread(dimensions)
     linear = linear * (overall * per_axis)[:, None, :]
     half = torch.tensor(list(shape[2:])[::-1], dtype=torch.float32) / 2
     linear = linear * half[None, None, :] / half[None, :, None]
-    shift = 2 * how.shift * _uniform((n, dimensions), generator)
+    shift = 2 * how.shift * draws.spread(dimensions)
     return torch.cat([linear, shift[:, :, None]], dim=2)
 
 
-def _rotations(n: int, dimensions: int, degrees: float, generator: torch.Generator) -> torch.Tensor:
+def _rotations(n: int, dimensions: int, degrees: float, draws: Draws) -> torch.Tensor:
     result = torch.eye(dimensions).expand(n, dimensions, dimensions)
     planes = [(0, 1)] if dimensions == 2 else [(0, 1), (0, 2), (1, 2)]
     for a, b in planes:
-        angle = torch.randn(n, generator=generator) * math.radians(degrees)
+        angle = draws.randn() * math.radians(degrees)
         turn = torch.eye(dimensions).repeat(n, 1, 1)
         turn[:, a, a] = turn[:, b, b] = angle.cos()
         turn[:, a, b], turn[:, b, a] = -angle.sin(), angle.sin()
@@ -80,24 +140,17 @@ def _rotations(n: int, dimensions: int, degrees: float, generator: torch.Generat
     return result
 
 
-def _intensities(
-    image: torch.Tensor, how: Augmentation, generator: torch.Generator
-) -> torch.Tensor:
-    size = (len(image), image.shape[1], *[1] * (image.dim() - 2))
+def _intensities(image: torch.Tensor, how: Augmentation, draws: Draws) -> torch.Tensor:
+    size = (image.shape[1], *[1] * (image.dim() - 2))
     if how.gamma:
         low = image.amin(dim=tuple(range(2, image.dim())), keepdim=True)
         span = image.amax(dim=tuple(range(2, image.dim())), keepdim=True) - low + 1e-6
-        exponent = torch.exp(how.gamma * torch.randn(size, generator=generator))
+        exponent = torch.exp(how.gamma * draws.randn(*size))
         image = ((image - low) / span).clamp(0, 1) ** exponent * span + low
-    gain = 1 + how.contrast * _uniform(size, generator)
-    offset = how.contrast * _uniform(size, generator)
+    gain = 1 + how.contrast * draws.spread(*size)
+    offset = how.contrast * draws.spread(*size)
     image = image * gain + offset
     if how.noise:
-        strength = how.noise * torch.rand(size, generator=generator)
-        image = image + strength * torch.randn(image.shape, generator=generator)
+        strength = how.noise * draws.rand(*size)
+        image = image + strength * draws.randn(*image.shape[1:])
     return image
-
-
-def _uniform(size: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
-    """Between -1 and 1."""
-    return 2 * torch.rand(size, generator=generator) - 1

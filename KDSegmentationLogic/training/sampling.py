@@ -1,7 +1,8 @@
 """Batches of patches: 3-D blocks, or slices for a 2-D network.
 
-Every batch is drawn from a generator seeded by (seed, step), so a training that continues
-after a kill draws what it would have drawn.
+Each patch is drawn from a generator of its own, seeded by (seed, step, its place in the
+batch): a training that continues after a kill draws what it would have drawn, and several
+processes that share a batch draw what one process would have.
 """
 
 from __future__ import annotations
@@ -18,15 +19,35 @@ from KDSegmentationLogic.training.cases import TrainingCase
 
 @dataclass
 class Batch:
-    """image float32 [n, c, ...], labels int64 [n, ...], soft float32 [n, k, ...] or None."""
+    """Patches of the cases ``names``.
 
+    image float32 [n, c, ...], labels int64 [n, ...]; from a teacher where there is one, soft
+    (probabilities) and deviation (standard deviations), float32 [n, k, ...].
+    """
+
+    names: tuple[str, ...]
     image: torch.Tensor
     labels: torch.Tensor
-    soft: torch.Tensor | None
+    soft: torch.Tensor | None = None
+    deviation: torch.Tensor | None = None
 
-    def to(self, device: str) -> Batch:
-        soft = None if self.soft is None else self.soft.to(device)
-        return Batch(self.image.to(device), self.labels.to(device), soft)
+    def to(self, device: str | torch.device) -> Batch:
+        return Batch(
+            self.names,
+            self.image.to(device),
+            self.labels.to(device),
+            None if self.soft is None else self.soft.to(device),
+            None if self.deviation is None else self.deviation.to(device),
+        )
+
+
+@dataclass
+class _Patch:
+    name: str
+    image: np.ndarray
+    labels: np.ndarray
+    soft: np.ndarray | None
+    deviation: np.ndarray | None
 
 
 class PatchSampler:
@@ -57,53 +78,57 @@ class PatchSampler:
         self._seed = seed
         self._positions = [_class_positions(case.labels) for case in cases]
 
-    def batch(self, step: int, size: int) -> Batch:
-        """The batch of this step."""
-        random = np.random.default_rng((self._seed, step))
-        patches = [self._draw(random) for _ in range(size)]
-        soft = None
-        if patches[0][2] is not None:
-            soft = torch.from_numpy(np.stack([p[2] for p in patches if p[2] is not None]))
-            soft = soft.float() / 255
+    def batch(self, step: int, places: Sequence[int]) -> Batch:
+        """The patches at these places of this step's batch."""
+        patches = [self._draw(np.random.default_rng((self._seed, step, i))) for i in places]
         return Batch(
-            torch.from_numpy(np.stack([p[0] for p in patches])),
-            torch.from_numpy(np.stack([p[1] for p in patches])).long(),
-            soft,
+            tuple(patch.name for patch in patches),
+            torch.from_numpy(np.stack([patch.image for patch in patches])),
+            torch.from_numpy(np.stack([patch.labels for patch in patches])).long(),
+            _stacked([patch.soft for patch in patches], 1 / 255),
+            _stacked([patch.deviation for patch in patches], 1 / 510),
         )
 
-    def _draw(
-        self, random: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    def _draw(self, random: np.random.Generator) -> _Patch:
         number = int(random.integers(len(self._cases)))
         case, positions = self._cases[number], self._positions[number]
-        centre: np.ndarray | None = None
+        centre: Sequence[int] | None = None
         if positions and random.random() < self._foreground:
             of_class = positions[int(random.integers(len(positions)))]
-            centre = of_class[int(random.integers(len(of_class)))]
+            flat = int(of_class[int(random.integers(len(of_class)))])
+            centre = [int(i) for i in np.unravel_index(flat, case.labels.shape)]
         size = list(self._patch)
         slice_axis = None
         if self._axes:
             slice_axis = self._axes[int(random.integers(len(self._axes)))]
             size.insert(slice_axis, 1)
         start = [
-            _start(length, extent, None if centre is None else int(centre[axis]), random)
+            _start(length, extent, None if centre is None else centre[axis], random)
             for axis, (length, extent) in enumerate(zip(case.labels.shape, size, strict=True))
         ]
-        arrays = [
-            _cut(array, start, size)
-            for array in (case.image, case.labels[np.newaxis], case.soft)
-            if array is not None
-        ]
-        for axis in self._mirror:
-            if random.random() < 0.5:
-                arrays = [np.flip(array, axis + 1) for array in arrays]
-        if slice_axis is not None:
-            arrays = [array.take(0, axis=slice_axis + 1) for array in arrays]
-        return arrays[0], arrays[1][0], arrays[2] if len(arrays) > 2 else None
+        flips = [axis for axis in self._mirror if random.random() < 0.5]
+
+        def cut(array: np.ndarray | None) -> np.ndarray | None:
+            if array is None:
+                return None
+            array = np.flip(_cut(array, start, size), tuple(axis + 1 for axis in flips))
+            return array if slice_axis is None else array.take(0, axis=slice_axis + 1)
+
+        image, labels = cut(case.image), cut(case.labels[np.newaxis])
+        assert image is not None
+        assert labels is not None
+        return _Patch(case.name, image, labels[0], cut(case.soft), cut(case.deviation))
+
+
+def _stacked(maps: Sequence[np.ndarray | None], unit: float) -> torch.Tensor | None:
+    """float32 [n, k, ...] of quantised maps; None where there are none."""
+    known = [array for array in maps if array is not None]
+    return torch.from_numpy(np.stack(known)).float() * unit if known else None
 
 
 def _class_positions(labels: np.ndarray) -> list[np.ndarray]:
-    return [np.argwhere(labels == k) for k in np.unique(labels) if k != 0]
+    """Flat indices of each class's voxels: a third of the memory of coordinates."""
+    return [np.flatnonzero(labels == k) for k in np.unique(labels) if k != 0]
 
 
 def _start(length: int, extent: int, centre: int | None, random: np.random.Generator) -> int:

@@ -1,29 +1,35 @@
 """One trainer for teachers, students and baselines.
 
 What differs between them is data only: the objective's weights and whether the cases carry
-soft targets. Every random draw depends on (seed, step) alone, so a killed training resumes
-to the same weights, on a CPU with the same number of threads bit for bit.
+soft targets. Every random draw depends on the seed, the step and the place in the batch alone,
+so a killed training resumes to the same weights, on a CPU with the same number of threads bit
+for bit, and several processes draw what one would have.
 """
 
 from __future__ import annotations
 
 import copy
-import math
-import time
+import csv
+import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.loggers import TensorBoardLogger
 from torch import nn
 
+from KDSegmentationLogic.bundles.decoding import encode
 from KDSegmentationLogic.bundles.description import Member
 from KDSegmentationLogic.errors import TrainingError
+from KDSegmentationLogic.files import write_text
 from KDSegmentationLogic.networks.base import SegmentationNetwork
 from KDSegmentationLogic.networks.registry import build_network
 from KDSegmentationLogic.progress import Monitor
-from KDSegmentationLogic.training.augmentation import Augmentation, augment
+from KDSegmentationLogic.training.augmentation import Draws, augment
 from KDSegmentationLogic.training.cases import TrainingCase
 from KDSegmentationLogic.training.checkpoint import (
     load_state,
@@ -31,86 +37,27 @@ from KDSegmentationLogic.training.checkpoint import (
     restore_optimiser,
     save_state,
 )
-from KDSegmentationLogic.training.losses import Objective
-from KDSegmentationLogic.training.sampling import PatchSampler
+from KDSegmentationLogic.training.cost import Cost, Meter
+from KDSegmentationLogic.training.hardware import Hardware, open_fabric
+from KDSegmentationLogic.training.losses import Objective, Target
+from KDSegmentationLogic.training.sampling import Batch, PatchSampler
+from KDSegmentationLogic.training.schedule import Schedule
 from KDSegmentationLogic.training.validation import mean_dice
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast. ``losses``: weights by name (``Objective``).
-
-    The learning rate rises linearly over ``warmup`` steps and falls along a cosine to zero; at
-    each of ``restarts`` it starts to fall anew (Loshchilov and Hutter 2017, arXiv:1608.03983).
-    ``foreground`` and ``mirror``: see ``PatchSampler``. ``averaging``: decay of the running
-    mean of the weights, which is what is validated and kept. ``prior_bias``: the network starts
-    from predicting each class as often as it occurs (Lin et al. 2017, arXiv:1708.02002). With
-    cross-entropy on small structures the first steps otherwise only teach "background", and a
-    network without normalisation in its head may not come back from that.
-
-    Raises
-    ------
-    ValueError : a value out of its range.
-    """
-
-    steps: int
-    losses: dict[str, float]
-    batch: int = 8
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-4
-    warmup: int = 50
-    averaging: float = 0.99
-    clip_norm: float = 5.0
-    foreground: float = 0.67
-    mirror: tuple[int, ...] = ()
-    prior_bias: bool = False
-    restarts: tuple[int, ...] = ()
-    validate_every: int = 100
-    augmentation: Augmentation = field(default_factory=Augmentation)
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch", "validate_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more")
-        for name in ("learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above zero")
-        for name in ("warmup", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be below zero")
-        if not 0 <= self.averaging < 1:
-            raise ValueError("averaging must be at least 0 and below 1")
-        if not 0 <= self.foreground <= 1:
-            raise ValueError("foreground must be a share from 0 to 1")
-        if list(self.restarts) != sorted(
-            {r for r in self.restarts if self.warmup < r < self.steps}
-        ):
-            raise ValueError("restarts must rise from after the warm-up to before the last step")
-        if not set(self.mirror) <= {0, 1, 2}:
-            raise ValueError("mirror must name axes of the volume: 0 z, 1 y, 2 x")
-
-    def rate(self, step: int) -> float:
-        """Learning rate of step 0, 1, ..."""
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        first = max((r for r in self.restarts if r <= step), default=self.warmup)
-        last = min((r for r in self.restarts if r > step), default=self.steps)
-        done = (step - first) / max(1, last - first)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
 @dataclass(frozen=True)
 class Trained:
     """The outcome: averaged weights of the best validation, and how it went.
 
-    history : one entry a validation: step, loss of each term (mean since the last), Dice.
+    history : one entry a validation: step, learning rate, loss of each term (mean since the
+        last), Dice.
     """
 
-    network: nn.Module
+    network: SegmentationNetwork
     best_dice: float
     best_step: int
-    seconds: float
     history: tuple[dict[str, float], ...]
+    cost: Cost = field(default_factory=Cost)
 
 
 class Trainer:
@@ -120,11 +67,13 @@ class Trainer:
     ----------
     member : architecture, arguments, patch and views (its checksum is not used).
     checkpoint : file to continue from and to write to at every validation.
+    fabric : launched; one process on the CPU if not given.
+    logs : folder for ``history.csv`` and TensorBoard's files.
 
     Raises
     ------
     TrainingError : no case to train or to validate on; the objective needs soft targets that
-        a case lacks; a loss is not finite.
+        a case lacks; a loss is not finite; the batch does not divide among the processes.
     """
 
     def __init__(
@@ -135,12 +84,39 @@ class Trainer:
         validation: Sequence[TrainingCase],
         seed: int,
         checkpoint: Path,
-        device: str = "cpu",
+        fabric: Fabric | None = None,
+        logs: Path | None = None,
     ) -> None:
         self._member, self._schedule, self._seed = member, schedule, seed
-        self._validation, self._checkpoint, self._device = validation, checkpoint, device
+        self._validation, self._checkpoint, self._logs = validation, checkpoint, logs
+        self._fabric = fabric = fabric or open_fabric(Hardware("cpu"))
         self._objective = Objective(schedule.losses)
-        if not training or not validation:
+        self._check(training)
+        self._sampler = PatchSampler(
+            training, member.patch, member.views, schedule.foreground, schedule.mirror, seed
+        )
+        torch.manual_seed(seed)
+        network = build_network(member.architecture, member.arguments)
+        if schedule.prior_bias:
+            _start_from_frequencies(network, training)
+        # a step on a CPU takes 10 to 40 % less this way
+        layout = torch.channels_last_3d if member.dimensions == 3 else torch.channels_last
+        self._layout = layout
+        self._network = network.to(fabric.device).to(memory_format=layout)  # type: ignore[call-overload]
+        self._average = copy.deepcopy(self._network).eval()
+        self._best = copy.deepcopy(self._network).eval()
+        optimiser = torch.optim.AdamW(
+            self._network.parameters(), lr=schedule.rate(0), weight_decay=schedule.weight_decay
+        )
+        wrapped = _WithSecondHead(self._network) if self._objective.needs_deviation else network
+        self._forward, self._optimiser = fabric.setup(wrapped, optimiser)
+        self._step, self._cost = 0, Cost()
+        self._best_dice, self._best_step = -1.0, 0
+        self._history: list[dict[str, float]] = []
+
+    def _check(self, training: Sequence[TrainingCase]) -> None:
+        """Before the hours, not after."""
+        if not training or not self._validation:
             # without validation no weights would ever count as the best
             raise TrainingError(
                 "There is no case to train on, or none to validate on.",
@@ -151,32 +127,25 @@ class Trainer:
                 "The losses compare with a teacher, but some cases have no soft targets.",
                 "Compute the soft targets of all training cases first.",
             )
-        self._sampler = PatchSampler(
-            training, member.patch, member.views, schedule.foreground, schedule.mirror, seed
-        )
-        torch.manual_seed(seed)
-        self._network = build_network(member.architecture, member.arguments).to(device)
-        if schedule.prior_bias:
-            _start_from_frequencies(self._network, training)
-        # a step on a CPU takes 10 to 40 % less this way
-        layout = torch.channels_last_3d if member.dimensions == 3 else torch.channels_last
-        self._layout = layout
-        self._network.to(memory_format=layout)  # type: ignore[call-overload]
-        self._average = copy.deepcopy(self._network).eval()
-        self._best = copy.deepcopy(self._network).eval()
-        self._optimiser = torch.optim.AdamW(
-            self._network.parameters(), lr=schedule.rate(0), weight_decay=schedule.weight_decay
-        )
-        self._step, self._seconds = 0, 0.0
-        self._best_dice, self._best_step = -1.0, 0
-        self._history: list[dict[str, float]] = []
+        if self._objective.needs_deviation and any(case.deviation is None for case in training):
+            raise TrainingError(
+                "The losses compare with the deviation of an ensemble, but some cases have none.",
+                "Compute the soft targets again, with the deviation.",
+            )
+        if self._schedule.batch % self._fabric.world_size:
+            raise TrainingError(
+                f"A batch of {self._schedule.batch} does not divide among "
+                f"{self._fabric.world_size} processes.",
+                "Choose a batch that is a multiple of the number of processes.",
+            )
 
     def run(self, monitor: Monitor) -> Trained:
         """Train to the end, from the checkpoint where there is one."""
         if self._checkpoint.is_file():
             self._resume()
+        board = self._open_board()
         since: list[dict[str, float]] = []
-        started = time.perf_counter()
+        meter = Meter(self._fabric.device.type, self._fabric.world_size)
         while self._step < self._schedule.steps:
             since.append(self._train_step())
             self._step += 1
@@ -184,38 +153,66 @@ class Trainer:
             if self._step % self._schedule.validate_every == 0 or last:
                 self._validate(since)
                 since = []
-                now = time.perf_counter()
-                self._seconds, started = self._seconds + now - started, now
-                self._save()
+                self._cost = self._cost.plus(meter.read())
+                meter = Meter(self._fabric.device.type, self._fabric.world_size)
+                self._save(board)
             monitor.report(
                 self._step / self._schedule.steps,
                 f"step {self._step} of {self._schedule.steps}, Dice {self._best_dice:.3f}",
             )
         return Trained(
-            self._best, self._best_dice, self._best_step, self._seconds, tuple(self._history)
+            self._best, self._best_dice, self._best_step, tuple(self._history), self._cost
         )
 
     def _train_step(self) -> dict[str, float]:
-        torch.manual_seed(_mixed(self._seed, self._step))  # dropout
-        generator = torch.Generator().manual_seed(_mixed(self._seed, self._step) + 1)
-        batch = self._sampler.batch(self._step, self._schedule.batch)
-        batch = augment(batch, self._schedule.augmentation, generator).to(self._device)
+        # dropout; each process drops other features of its own patches
+        torch.manual_seed(_mixed(self._seed, self._step) + self._fabric.global_rank)
+        batch = self._next_batch()
         for group in self._optimiser.param_groups:
             group["lr"] = self._schedule.rate(self._step)
-        self._network.train()
-        logits = self._network(batch.image.contiguous(memory_format=self._layout))
-        loss, parts = self._objective(logits, batch.labels, batch.soft)
-        if not torch.isfinite(loss):
-            raise TrainingError(
-                f"The loss is not finite at step {self._step} (seed {self._seed}): {parts}.",
-                "Lower the learning rate, or look for damaged images.",
-            )
+        self._forward.train()
+        output = self._forward(batch.image.contiguous(memory_format=self._layout))
+        logits, deviation = output if isinstance(output, tuple) else (output, None)
+        target = Target(batch.labels, batch.soft, batch.deviation)
+        loss, parts = self._objective(logits, target, deviation)
+        known = self._over_processes({**parts, "total": loss.detach()})
+        self._require_finite(known, batch)
         self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self._network.parameters(), self._schedule.clip_norm)
+        self._fabric.backward(loss)
+        norm = self._fabric.clip_gradients(
+            self._forward,
+            self._optimiser,
+            max_norm=self._schedule.clip_norm,
+            error_if_nonfinite=False,
+        )
+        self._require_finite({"gradient": float(norm)}, batch)  # type: ignore[arg-type]
         self._optimiser.step()
         self._update_average()
-        return parts
+        del known["total"]
+        return known
+
+    def _next_batch(self) -> Batch:
+        """This process's share of the step's batch, augmented."""
+        world, rank = self._fabric.world_size, self._fabric.global_rank
+        places = range(rank, self._schedule.batch, world)
+        first = _mixed(self._seed, self._step) * self._schedule.batch
+        batch = self._sampler.batch(self._step, places)
+        draws = Draws([first + place for place in places])
+        return augment(batch, self._schedule.augmentation, draws).to(self._fabric.device)
+
+    def _over_processes(self, values: dict[str, torch.Tensor]) -> dict[str, float]:
+        """The mean over all processes."""
+        stacked = torch.stack([value.float() for value in values.values()])
+        mean = self._fabric.all_reduce(stacked, reduce_op="mean")
+        return dict(zip(values, mean.tolist(), strict=True))  # type: ignore[union-attr]
+
+    def _require_finite(self, values: dict[str, float], batch: Batch) -> None:
+        if not np.isfinite(list(values.values())).all():
+            raise TrainingError(
+                f"A loss is not finite at step {self._step} (seed {self._seed}): {values}, "
+                f"on the cases {', '.join(sorted(set(batch.names)))}.",
+                "Lower the learning rate, or look for damaged images among these cases.",
+            )
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -229,25 +226,47 @@ class Trainer:
                 tensor.copy_(current[name])
 
     def _validate(self, since: list[dict[str, float]]) -> None:
-        dice = mean_dice(self._average, self._member, self._validation)
+        dice = 0.0
+        if self._fabric.is_global_zero:
+            dice = mean_dice(self._average, self._member, self._validation)
+        dice = float(self._fabric.broadcast(dice))
         losses = {name: sum(p[name] for p in since) / len(since) for name in since[0]}
-        self._history.append({"step": self._step, **losses, "validation_dice": dice})
+        rate = self._schedule.rate(self._step - 1)
+        self._history.append(
+            {"step": self._step, "learning_rate": rate, **losses, "validation_dice": dice}
+        )
         if dice > self._best_dice:
             self._best_dice, self._best_step = dice, self._step
             self._best.load_state_dict(self._average.state_dict())
 
-    def _save(self) -> None:
+    def _open_board(self) -> TensorBoardLogger | None:
+        if self._logs is None or not self._fabric.is_global_zero:
+            return None
+        return TensorBoardLogger(self._logs, name="", version="tensorboard")
+
+    def _save(self, board: TensorBoardLogger | None) -> None:
+        if self._fabric.is_global_zero:
+            self._save_checkpoint()
+        if board is not None and self._logs is not None:
+            # whole each time: a training that was resumed has no line twice
+            write_text(self._logs / "history.csv", _as_csv(self._history))
+            board.log_metrics(self._history[-1], step=self._step)
+            board.save()
+        self._fabric.barrier()
+
+    def _save_checkpoint(self) -> None:
         save_state(
             self._checkpoint,
             {
                 "network": self._network.state_dict(),
                 "average": self._average.state_dict(),
                 "best": self._best.state_dict(),
-                "optimiser": optimiser_tensors(self._optimiser),
+                "optimiser": optimiser_tensors(self._optimiser.optimizer),
             },
             {
+                "of": self._identity(),
                 "step": self._step,
-                "seconds": self._seconds,
+                "cost": asdict(self._cost),
                 "best_dice": self._best_dice,
                 "best_step": self._best_step,
                 "history": self._history,
@@ -257,11 +276,13 @@ class Trainer:
     def _resume(self) -> None:
         groups, facts = load_state(self._checkpoint)
         try:
+            if facts["of"] != self._identity():
+                raise KeyError("settings")
             self._network.load_state_dict(groups["network"])
             self._average.load_state_dict(groups["average"])
             self._best.load_state_dict(groups["best"])
-            restore_optimiser(self._optimiser, groups["optimiser"])
-            self._step, self._seconds = facts["step"], facts["seconds"]
+            restore_optimiser(self._optimiser.optimizer, groups["optimiser"])
+            self._step, self._cost = facts["step"], Cost(**facts["cost"])
             self._best_dice, self._best_step = facts["best_dice"], facts["best_step"]
             self._history = facts["history"]
         except (KeyError, RuntimeError) as error:
@@ -270,9 +291,32 @@ class Trainer:
                 "Use another output folder, or delete the checkpoint.",
             ) from error
 
+    def _identity(self) -> Any:
+        """What makes the weights what they are, but for the data."""
+        return encode([self._member, self._schedule, self._seed], omit_defaults=True)
+
+
+class _WithSecondHead(nn.Module):
+    """Both heads in one forward, as distributed training wants it."""
+
+    def __init__(self, network: SegmentationNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.network.forward_with_deviation(x)
+
 
 def _mixed(seed: int, step: int) -> int:
     return seed * 1_000_003 + 2 * step
+
+
+def _as_csv(history: Sequence[dict[str, float]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue()
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from KDSegmentationLogic.files import sha256_of
 from KDSegmentationLogic.inference.predict import Runner
 from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.studies.artefacts import RunFolder
-from KDSegmentationLogic.studies.definition import Arm, Study, read_study
+from KDSegmentationLogic.studies.definition import Arm, Distils, Study, read_study
 from KDSegmentationLogic.studies.run import run_study
 from KDSegmentationLogic.studies.stages import read_cases
 from KDSegmentationLogic.training.dataset import Dataset, read_decathlon
@@ -50,7 +50,7 @@ class Run:
         return Runner(arm.member(), balls.runner(network, arm.member().dimensions).engine)
 
     def dice(self, arm: Arm, split: str = "test") -> float:
-        cases = read_cases(self.study, self.dataset, split, Monitor())
+        cases = read_cases(self.study, self.folder, self.dataset.split(split), Monitor())
         return mean_dice(self.folder.network(arm), arm.member(), cases)
 
     def sums(self) -> dict[str, str]:
@@ -121,17 +121,19 @@ def test_teachers_and_student_find_balls_that_they_never_saw(run: Run) -> None:
 
 
 def test_a_soft_target_is_the_mean_of_the_teachers_probabilities(run: Run) -> None:
-    case = read_cases(run.study, run.dataset, "train", Monitor())[1]
+    case = read_cases(run.study, run.folder, run.dataset.split("train"), Monitor())[1]
 
     teachers = [case_probabilities(case.image, [run.network(n)]) for n in ("volume", "slices")]
 
-    soft = run.folder.load_soft(case.name) / 255
-    assert np.abs(soft - np.mean(teachers, axis=0)).max() <= 1 / 510 + 1e-5
+    soft = run.folder.targets(Distils()).load(case.name)
+    assert np.abs(soft.mean / 255 - np.mean(teachers, axis=0)).max() <= 1 / 510 + 1e-5
+    assert np.abs(soft.deviation / 510 - np.std(teachers, axis=0)).max() <= 1 / 1020 + 1e-5
+    assert 0.5 < soft.agreement < 1
     assert np.abs(teachers[0] - teachers[1]).max() > 0.05, "the teachers are not alike"
 
 
 def test_there_is_one_soft_target_a_training_case(run: Run) -> None:
-    found = {path.stem for path in run.folder.soft_target("any").parent.iterdir()}
+    found = {path.stem for path in run.folder.targets(Distils()).folder.iterdir()}
 
     assert found == set(SPLITS["train"])
 

@@ -14,7 +14,8 @@ from KDSegmentationLogic.inference.predict import Runner
 from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.training.augmentation import Augmentation
 from KDSegmentationLogic.training.cases import TrainingCase
-from KDSegmentationLogic.training.trainer import Schedule, Trained, Trainer
+from KDSegmentationLogic.training.schedule import Schedule
+from KDSegmentationLogic.training.trainer import Trained, Trainer
 
 STILL = Augmentation(rotation_deg=0, scale=0, shift=0, noise=0, contrast=0, gamma=0)
 

@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from KDSegmentationLogic.training.augmentation import Augmentation, augment
+from KDSegmentationLogic.training.augmentation import Augmentation, Draws, augment
 from KDSegmentationLogic.training.sampling import Batch
 from Testing.training.balls import STILL
 
 SHAPES = [(18, 30, 24), (40, 12, 20), (32, 20), (17, 41)]
 MOVING = replace(STILL, rotation_deg=15, scale=0.2, shift=0.1)
+
+
+def draws(count: int, seed: int = 0) -> Draws:
+    return Draws(range(100 * seed, 100 * seed + count))
 
 
 def marked(shape: tuple[int, ...], count: int = 6) -> Batch:
@@ -25,11 +29,11 @@ def marked(shape: tuple[int, ...], count: int = 6) -> Batch:
     labels = torch.arange(int(np.prod(shape))).view(shape)
     one = (places, labels, soft)
     image, label, maps = (t.expand(count, *t.shape).clone() for t in one)
-    return Batch(image, label, maps)
+    return Batch(("case",) * len(image), image, label, maps)
 
 
 def moved(shape: tuple[int, ...], how: Augmentation, seed: int = 0, count: int = 6) -> Batch:
-    return augment(marked(shape, count), how, torch.Generator().manual_seed(seed))
+    return augment(marked(shape, count), how, draws(count, seed))
 
 
 def affine_maps(shape: tuple[int, ...], image: torch.Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -89,7 +93,7 @@ def test_labels_stay_whole_numbers_of_the_patch(shape: tuple[int, ...]) -> None:
     batch = marked(shape)
     batch.labels = batch.labels % 5
 
-    labels = augment(batch, MOVING, torch.Generator().manual_seed(0)).labels
+    labels = augment(batch, MOVING, draws(len(batch.image))).labels
 
     assert labels.dtype == torch.int64
     assert set(labels.unique().tolist()) == {0, 1, 2, 3, 4}
@@ -191,9 +195,9 @@ def test_intensities_change_alone(name: str) -> None:
 
 def test_gamma_keeps_the_lowest_and_the_highest_value_and_the_order() -> None:
     image = torch.linspace(-2, 3, 60).view(1, 1, 3, 4, 5)
-    batch = Batch(image, torch.zeros(1, 3, 4, 5, dtype=torch.int64), None)
+    batch = Batch(("case",), image, torch.zeros(1, 3, 4, 5, dtype=torch.int64))
 
-    result = augment(batch, replace(STILL, gamma=0.5), torch.Generator().manual_seed(1)).image
+    result = augment(batch, replace(STILL, gamma=0.5), draws(1, 1)).image
 
     values = result.flatten()
     assert float(values[0]) == pytest.approx(-2, abs=1e-4)
@@ -202,9 +206,9 @@ def test_gamma_keeps_the_lowest_and_the_highest_value_and_the_order() -> None:
 
 
 def test_a_constant_patch_stays_finite() -> None:
-    batch = Batch(torch.full((2, 1, 4, 4, 4), 3.0), torch.zeros(2, 4, 4, 4).long(), None)
+    batch = Batch(("a", "b"), torch.full((2, 1, 4, 4, 4), 3.0), torch.zeros(2, 4, 4, 4).long())
 
-    result = augment(batch, Augmentation(), torch.Generator().manual_seed(0))
+    result = augment(batch, Augmentation(), draws(len(batch.image)))
 
     assert bool(result.image.isfinite().all())
     assert result.soft is None
@@ -213,7 +217,59 @@ def test_a_constant_patch_stays_finite() -> None:
 def test_the_batch_that_came_in_stays_as_it_was() -> None:
     batch, copy = marked((8, 9, 10)), marked((8, 9, 10))
 
-    augment(batch, Augmentation(), torch.Generator().manual_seed(0))
+    augment(batch, Augmentation(), draws(len(batch.image)))
 
     assert torch.equal(batch.image, copy.image)
     assert torch.equal(batch.labels, copy.labels)
+
+
+def test_what_a_patch_undergoes_does_not_depend_on_the_patches_beside_it() -> None:
+    torch.manual_seed(0)
+    both = Batch(("a", "b"), torch.randn(2, 1, 6, 5, 4), torch.randint(0, 3, (2, 6, 5, 4)))
+    alone = Batch(("b",), both.image[1:].clone(), both.labels[1:].clone())
+
+    beside = augment(both, Augmentation(), Draws([7, 8]))
+    single = augment(alone, Augmentation(), Draws([8]))
+
+    assert torch.equal(beside.image[1], single.image[0])
+    assert torch.equal(beside.labels[1], single.labels[0])
+
+
+def test_only_the_stated_share_of_patches_is_moved_and_changed() -> None:
+    count = 400
+    still = Batch(("a",) * count, torch.randn(count, 1, 6, 6), torch.zeros(count, 6, 6).long())
+
+    spatial = augment(still, replace(MOVING, spatial_share=0.25), draws(count))
+    intensity = augment(still, replace(STILL, noise=0.1, spatial_share=0, intensity_share=0.5), draws(count))
+
+    assert 60 < int((spatial.image != still.image).flatten(1).any(1).sum()) < 140
+    assert 160 < int((intensity.image != still.image).flatten(1).any(1).sum()) < 240
+
+
+def test_a_patch_that_is_not_moved_keeps_everything() -> None:
+    batch = marked((8, 6, 10))
+
+    result = augment(batch, replace(Augmentation(), spatial_share=0, intensity_share=0), draws(6))
+
+    assert torch.equal(result.image, batch.image)
+    assert torch.equal(result.labels, batch.labels)
+    assert result.soft is not None
+    assert batch.soft is not None
+    assert torch.equal(result.soft, batch.soft)
+
+
+@pytest.mark.parametrize("share", ["spatial_share", "intensity_share"])
+def test_a_share_above_one_is_refused(share: str) -> None:
+    with pytest.raises(ValueError, match=f"{share} must be a share from 0 to 1"):
+        Augmentation(**{share: 1.5})
+
+
+def test_the_deviation_moves_with_the_soft_maps() -> None:
+    batch = marked((9, 11, 7))
+    batch.deviation = batch.soft
+
+    result = augment(batch, MOVING, draws(6))
+
+    assert result.soft is not None
+    assert result.deviation is not None
+    assert torch.equal(result.soft, result.deviation)

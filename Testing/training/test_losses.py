@@ -15,6 +15,7 @@ from KDSegmentationLogic.errors import TrainingError
 from KDSegmentationLogic.training.losses import (
     LABEL_LOSSES,
     Objective,
+    Target,
     cross_entropy,
     soft_dice,
 )
@@ -169,7 +170,7 @@ def test_a_distillation_term_without_soft_targets_is_refused(term: str) -> None:
     logits, labels = example()
 
     with pytest.raises(TrainingError, match=f"The loss {term} needs soft targets"):
-        Objective({"dice": 1.0, term: 1.0})(logits, labels, None)
+        Objective({"dice": 1.0, term: 1.0})(logits, Target(labels))
 
 
 def test_only_a_distillation_term_needs_a_teacher() -> None:
@@ -182,11 +183,11 @@ def test_the_objective_is_the_weighted_sum_and_tells_its_parts_unweighted() -> N
     soft = torch.softmax(example(seed=1)[0], 1)
     weights = {name: 0.5 + number for number, name in enumerate((*LABEL_LOSSES, *TERMS))}
 
-    total, parts = Objective(weights)(logits, labels, soft)
+    total, parts = Objective(weights)(logits, Target(labels, soft))
 
     alone = {name: float(loss(logits, labels)) for name, loss in LABEL_LOSSES.items()}
-    alone |= {name: float(term(logits, soft)) for name, term in TERMS.items()}
-    assert parts == pytest.approx(alone)
+    alone |= {name: float(term()(logits, soft)) for name, term in TERMS.items()}
+    assert {name: float(part) for name, part in parts.items()} == pytest.approx(alone)
     assert float(total) == pytest.approx(sum(weights[name] * alone[name] for name in weights))
 
 
@@ -194,7 +195,7 @@ def test_twice_the_weight_is_twice_the_gradient() -> None:
     gradients = []
     for weight in (0.7, 1.4):
         logits, labels = example()
-        Objective({"cross_entropy": weight})(logits.requires_grad_(), labels, None)[0].backward()
+        Objective({"cross_entropy": weight})(logits.requires_grad_(), Target(labels))[0].backward()
         assert logits.grad is not None
         gradients.append(logits.grad)
 

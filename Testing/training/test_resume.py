@@ -130,16 +130,16 @@ def test_a_finished_training_is_handed_back_without_another_step(
 
     assert said == []
     assert_same(again, checkpoint, undisturbed)
-    assert again.seconds == whole.seconds
+    assert again.cost == whole.cost
 
 
 def test_the_seconds_of_all_parts_are_added_up(tmp_path: Path) -> None:
     checkpoint = tmp_path / "state.safetensors"
     with pytest.raises(Stopped):
         train(checkpoint, stop_after(20))
-    before = load_state(checkpoint)[1]["seconds"]
+    before = load_state(checkpoint)[1]["cost"]["seconds"]
 
-    assert train(checkpoint).seconds > before > 0
+    assert train(checkpoint).cost.seconds > before > 0
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.1, 0.9])

@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from KDSegmentationLogic.errors import Cancelled, TrainingError
 from KDSegmentationLogic.networks.registry import build_network
 from KDSegmentationLogic.progress import CancelToken, Monitor
+from KDSegmentationLogic.training.cases import TrainingCase
 from KDSegmentationLogic.training.checkpoint import Tensors, load_state
-from KDSegmentationLogic.training.trainer import Schedule, Trainer
+from KDSegmentationLogic.training.schedule import Schedule
+from KDSegmentationLogic.training.trainer import Trainer
 from KDSegmentationLogic.training.validation import mean_dice
 from Testing.training import balls
 
@@ -71,9 +74,9 @@ def test_the_history_tells_step_losses_and_dice_of_every_validation(tmp_path: Pa
     trained = balls.train(tmp_path / "state", how)
 
     assert [entry["step"] for entry in trained.history] == [10, 20, 25]
-    names = {"step", "dice", "cross_entropy", "validation_dice"}
+    names = {"step", "learning_rate", "dice", "cross_entropy", "validation_dice"}
     assert all(set(entry) == names for entry in trained.history)
-    assert trained.seconds > 0
+    assert trained.cost.seconds > 0
 
 
 def test_a_training_says_how_far_it_is(tmp_path: Path) -> None:
@@ -259,3 +262,94 @@ def test_with_prior_bias_an_untrained_network_predicts_each_class_as_often_as_it
     bias = trained.network.classifier.bias
     expected = np.mean([case.labels == 1 for case in made])
     assert torch.softmax(bias, 0)[1].item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_loss_that_is_not_finite_names_the_cases_of_its_batch(tmp_path: Path) -> None:
+    good, bad = balls.cases(2)
+    bad.image[:] = np.inf
+
+    with pytest.raises(TrainingError, match=rf"on the cases .*{bad.name}"):
+        balls.train(tmp_path / "state", balls.schedule(50), training=[good, bad])
+
+
+def test_a_batch_that_does_not_divide_among_the_processes_is_refused(tmp_path: Path) -> None:
+    class ThreeProcesses(Fabric):
+        @property
+        def world_size(self) -> int:
+            return 3
+
+    made, fabric = balls.cases(2), ThreeProcesses(accelerator="cpu", devices=1)
+    how = balls.schedule(1, batch=4)
+
+    with pytest.raises(TrainingError, match="A batch of 4 does not divide among 3 processes"):
+        Trainer(balls.member(), how, made, made, 0, tmp_path / "state", fabric)
+
+
+def with_deviation(made: list[TrainingCase]) -> list[TrainingCase]:
+    """A teacher whose members disagree by 0.3 on the ball and by nothing elsewhere."""
+    taught = []
+    for case in balls.with_soft(made):
+        ball = np.round(510 * 0.3 * case.labels).astype(np.uint8)
+        assert case.soft is not None
+        taught.append(case.with_soft(case.soft, np.stack([ball, ball])))
+    return taught
+
+
+def test_the_second_head_learns_where_the_members_disagree(tmp_path: Path) -> None:
+    arguments = {**balls.member().arguments, "deviation": True}
+    how = balls.schedule(80, losses={"mse_probabilities": 1.0, "deviation": 1.0})
+
+    trained = balls.train(
+        tmp_path / "state",
+        how,
+        training=with_deviation(balls.cases(4)),
+        network=balls.member(arguments=arguments),
+    )
+
+    (case,) = balls.cases(1, seed=5)
+    with torch.no_grad():
+        said = trained.network.forward_with_deviation(torch.from_numpy(case.image)[None])[1]
+    on_ball = float(said[0, 1][torch.from_numpy(case.labels == 1)].mean())
+    elsewhere = float(said[0, 1][torch.from_numpy(case.labels == 0)].mean())
+    # untrained it says 0.25 everywhere
+    assert on_ball > 0.2
+    assert elsewhere < 0.15
+
+
+def test_the_second_head_needs_the_deviation_of_an_ensemble(tmp_path: Path) -> None:
+    made = balls.with_soft(balls.cases(2))
+    how = balls.schedule(1, losses={"mse_probabilities": 1.0, "deviation": 1.0})
+
+    with pytest.raises(TrainingError, match="deviation of an ensemble, but some cases have none"):
+        Trainer(balls.member(), how, made, made, 0, tmp_path / "state")
+
+
+def test_the_logs_hold_each_validation_once_even_after_a_resumption(tmp_path: Path) -> None:
+    def trainer() -> Trainer:
+        made = balls.cases(2)
+        how = balls.schedule(20)
+        return Trainer(
+            balls.member(), how, made, made, 3, tmp_path / "state", logs=tmp_path / "logs"
+        )
+
+    def stop(_: float, text: str) -> None:
+        if text.startswith("step 12 "):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        trainer().run(Monitor(stop))
+    trained = trainer().run(Monitor())
+
+    lines = (tmp_path / "logs" / "history.csv").read_text("utf-8").splitlines()
+    assert lines[0] == "step,learning_rate,dice,validation_dice"
+    assert [line.split(",")[0] for line in lines[1:]] == ["10", "20"]
+    assert float(lines[2].split(",")[-1]) == trained.history[-1]["validation_dice"]
+    assert list((tmp_path / "logs" / "tensorboard").glob("events.*"))
+
+
+def test_the_cost_counts_clock_cores_and_memory(tmp_path: Path) -> None:
+    cost = balls.train(tmp_path / "state", balls.schedule(5)).cost
+
+    assert cost.seconds > 0
+    assert cost.compute_seconds > 0
+    assert 0.05 < cost.peak_memory_gib < 50
