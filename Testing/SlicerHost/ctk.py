@@ -77,28 +77,6 @@ class ctkCollapsibleButton(base(QtWidgets.QAbstractButton)):  # type: ignore[mis
 
 
 @stand_in
-class ctkCollapsibleGroupBox(base(QtWidgets.QGroupBox)):  # type: ignore[misc]
-    """A checkable group box that hides what is inside when it is unchecked."""
-
-    collapsed = stored(bool, False, _fold)
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.checkable = True
-        self.toggled.connect(self._toggled)
-
-    def _toggled(self, checked: bool) -> None:
-        if self.collapsed == checked:
-            self.collapsed = not checked
-
-    def fold(self) -> None:
-        for child in self.children():
-            if isinstance(child, QtWidgets.QWidget):
-                child.setVisible(not self.collapsed)
-        QtWidgets.QGroupBox.setChecked(self, not self.collapsed)
-
-
-@stand_in
 class ctkDoubleSpinBox(base(QtWidgets.QDoubleSpinBox)):  # type: ignore[misc]
     """CTK's is no QDoubleSpinBox, but has these of its properties and signals."""
 
@@ -263,41 +241,12 @@ class ctkPathLineEdit(base(QtWidgets.QWidget)):  # type: ignore[misc]
 
 
 @stand_in
-class ctkColorPickerButton(base(QtWidgets.QPushButton)):  # type: ignore[misc]
-    """A button that shows a colour; the answer to its question is a colour's name."""
-
-    colorChanged = QtCore.Signal(QtGui.QColor)
-    displayColorName = stored(bool, True)
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._color = QtGui.QColor("black")
-        self.clicked.connect(self._ask)
-
-    def _ask(self) -> None:
-        self.color = QtGui.QColor(dialogs.answers.take("a colour"))
-
-    def _set_color(self, color: QtGui.QColor) -> None:
-        if color != self._color:
-            self._color = QtGui.QColor(color)
-            picture = QtGui.QPixmap(16, 16)
-            picture.fill(self._color)
-            self.setIcon(QtGui.QIcon(picture))
-            self.colorChanged(self._color)
-
-    color = QtCore.Property(QtGui.QColor, lambda self: self._color, _set_color)
-
-
-@stand_in
 class ctkMessageBox(dialogs.QMessageBox):
     """A message box that can be told not to come again."""
 
     dontShowAgainVisible = stored(bool, False)
     dontShowAgain = stored(bool, False)
     dontShowAgainSettingsKey = stored(str, "")
-
-    def exec(self) -> int:
-        return super().exec()
 
 
 def _text_and_parent(arguments: tuple[Any, ...]) -> tuple[str, Any]:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from PySide6 import QtCore, QtWidgets
+from PySide6 import QtCore, QtGui, QtWidgets
 
-from Testing.SlicerHost.properties import adopt, dialect_class
+from Testing.SlicerHost.properties import dialect_class, unwrap
 
 Answer = str | Callable[[Any], None]
 """The text of a button, menu entry or file; or what a person does to the open dialog."""
@@ -54,14 +54,6 @@ class QDialog(dialect_class(QtWidgets.QDialog)):  # type: ignore[misc]
     """Any dialog of the module's own."""
 
     wrapped = QtWidgets.QDialog
-    generated = True
-
-    def exec(self) -> int:
-        return _answered(self)
-
-
-class QProgressDialog(dialect_class(QtWidgets.QProgressDialog)):  # type: ignore[misc]
-    wrapped = QtWidgets.QProgressDialog
     generated = True
 
     def exec(self) -> int:
@@ -153,6 +145,20 @@ class QInputDialog(dialect_class(QtWidgets.QInputDialog)):  # type: ignore[misc]
     getItem = getText
 
 
+class QColorDialog(dialect_class(QtWidgets.QColorDialog)):  # type: ignore[misc]
+    """The answer is a colour's name; an empty one stands for Cancel."""
+
+    wrapped = QtWidgets.QColorDialog
+    generated = True
+
+    def exec(self) -> int:
+        return _answered(self)
+
+    @staticmethod
+    def getColor(_initial: Any = None, _parent: Any = None, title: str = "", *_rest: Any) -> Any:
+        return QtGui.QColor(_text(title or "a colour"))
+
+
 class QMenu(dialect_class(QtWidgets.QMenu)):  # type: ignore[misc]
     """A menu opened at a point; the answer is the text of the entry."""
 
@@ -167,10 +173,8 @@ class QMenu(dialect_class(QtWidgets.QMenu)):  # type: ignore[misc]
         return action
 
 
-OWN = {
-    kind.__name__: kind
-    for kind in (QDialog, QProgressDialog, QMessageBox, QFileDialog, QInputDialog, QMenu)
-}
+_KINDS = (QDialog, QMessageBox, QFileDialog, QInputDialog, QColorDialog, QMenu)
+OWN = {kind.__name__: kind for kind in _KINDS}
 
 
 def _answered(dialog: Any) -> int:
@@ -193,7 +197,7 @@ def _click(box: Any, wanted: Answer) -> int:
     if wanted not in buttons:
         raise AssertionError(f"{wanted!r} is no button of {list(buttons)}")
     box.show()
-    QtWidgets.QAbstractButton.click(buttons[wanted])
+    QtWidgets.QAbstractButton.click(unwrap(buttons[wanted]))
     return QtWidgets.QDialog.result(box)
 
 
@@ -206,4 +210,4 @@ def _text(question: str) -> str:
 
 def _plain(thing: Any) -> str:
     """Text of a button or menu entry, without the mark of its short cut."""
-    return str(QtCore.QObject.property(adopt(thing), "text")).replace("&", "")
+    return str(QtCore.QObject.property(unwrap(thing), "text")).replace("&", "")

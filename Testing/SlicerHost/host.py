@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 import time
@@ -10,16 +11,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
+import shiboken6
 import slicer
 import slicer.util
 import vtk
 from PySide6 import QtCore, QtGui, QtTest, QtWidgets
 
 from KDSegmentationLogic.scene import headless
-from Testing.SlicerHost import ctk, dialogs, mrml_widgets, packages, scripted, signals
+from Testing.SlicerHost import ctk, dialogs, mrml_tables, mrml_widgets, packages, scripted, signals
 from Testing.SlicerHost.application import qSlicerApplication
 from Testing.SlicerHost.layout import qMRMLLayoutManager
 from Testing.SlicerHost.modules import (
@@ -27,6 +30,7 @@ from Testing.SlicerHost.modules import (
     qSlicerScriptedLoadableModule,
     qSlicerScriptedLoadableModuleWidget,
 )
+from Testing.SlicerHost.properties import unwrap
 from Testing.SlicerHost.qt import module as qt
 from Testing.SlicerHost.window import qSlicerMainWindow
 
@@ -36,6 +40,7 @@ _CLASSES = {
     "qSlicerScriptedLoadableModule": qSlicerScriptedLoadableModule,
     "qSlicerScriptedLoadableModuleWidget": qSlicerScriptedLoadableModuleWidget,
     **mrml_widgets.STAND_INS,
+    **mrml_tables.STAND_INS,
 }
 
 
@@ -60,6 +65,9 @@ class Host:
         self._undo.enter_context(_settings(self._folder / "settings"))
         self._undo.enter_context(_imports(self._modules))
         self._undo.enter_context(_names_in_slicer())
+        if "slicer.packaging" not in self._modules:
+            old = mock.patch.object(slicer.util, "pip_install", packages.pip_install(self.requests))
+            self._undo.enter_context(old)
         self._undo.enter_context(_uncaught(self.errors))
         self.application = qSlicerApplication(slicer.app, slicer.app.temporaryPath)
         slicer.app = self.application
@@ -130,6 +138,8 @@ class Host:
 
     def click(self, widget: Any, at: tuple[int, int] | None = None, control: bool = False) -> None:
         """Press and release the left button over a widget, where a person could."""
+        widget = unwrap(widget)
+        self.window.show_in_panel(widget)
         assert QtWidgets.QWidget.isVisible(widget), f"{widget} cannot be seen"
         assert QtWidgets.QWidget.isEnabled(widget), f"{widget} is disabled"
         keys = QtCore.Qt.KeyboardModifier
@@ -163,15 +173,48 @@ class Host:
         self.click(slice_view, at, control)
         return tuple(node.GetXYToRAS().MultiplyPoint((x, y, 0.0, 1.0))[:3])  # type: ignore[return-value]
 
+    def drag(self, widget: Any, start: tuple[int, int], end: tuple[int, int]) -> None:
+        """Press the left button at one place of a widget and let it go at another."""
+        widget = unwrap(widget)
+        button, keys = QtCore.Qt.MouseButton.LeftButton, QtCore.Qt.KeyboardModifier.NoModifier
+        QtTest.QTest.mousePress(widget, button, keys, QtCore.QPoint(*start))
+        for part in (0.25, 0.5, 0.75, 1.0):
+            at = [round(a + part * (b - a)) for a, b in zip(start, end, strict=True)]
+            QtTest.QTest.mouseMove(widget, QtCore.QPoint(*at))
+        QtTest.QTest.mouseRelease(widget, button, keys, QtCore.QPoint(*end))
+        self.events()
+
+    def scroll(self, widget: Any, clicks: int) -> None:
+        """Turn the mouse wheel over the middle of a widget; up is positive."""
+        widget = unwrap(widget)
+        here = QtCore.QPointF(QtWidgets.QWidget.rect(widget).center())
+        there = QtCore.QPointF(QtWidgets.QWidget.mapToGlobal(widget, here))
+        for _ in range(abs(clicks)):
+            turn = QtCore.QPoint(0, 120 if clicks > 0 else -120)
+            buttons, keys = QtCore.Qt.MouseButton.NoButton, QtCore.Qt.KeyboardModifier.NoModifier
+            phase = QtCore.Qt.ScrollPhase.NoScrollPhase
+            event = QtGui.QWheelEvent(
+                here, there, QtCore.QPoint(), turn, buttons, keys, phase, False
+            )
+            QtWidgets.QApplication.sendEvent(widget, event)
+        self.events()
+
+    def timers(self) -> list[Any]:
+        """The Qt timers that run, and that Python knows of."""
+        known = (thing for thing in gc.get_objects() if isinstance(thing, QtCore.QTimer))
+        alive = (timer for timer in known if shiboken6.isValid(timer))
+        return [timer for timer in alive if QtCore.QTimer.isActive(timer)]
+
     def type(self, widget: Any, text: str) -> None:
         """Type on the keyboard while the widget has the focus."""
+        widget = unwrap(widget)
         QtWidgets.QWidget.setFocus(widget)
         QtTest.QTest.keyClicks(widget, text)
         self.events()
 
     def press(self, widget: Any, key: Any) -> None:
         """Press one key, such as ``qt.Qt.Key_Escape``, over a widget."""
-        QtTest.QTest.keyClick(widget, key)
+        QtTest.QTest.keyClick(unwrap(widget), key)
         self.events()
 
     def grab(self, path: Path | str, widget: Any = None) -> QtGui.QImage:
@@ -179,7 +222,7 @@ class Host:
         self.events()
         for view in self.views.visible_views():
             view.forceRender()
-        picture = QtWidgets.QWidget.grab(self.window if widget is None else widget)
+        picture = QtWidgets.QWidget.grab(self.window if widget is None else unwrap(widget))
         assert picture.save(str(path)), f"{path} cannot be written"
         return picture.toImage()
 

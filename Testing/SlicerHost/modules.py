@@ -12,6 +12,7 @@ from typing import Any
 import slicer
 from PySide6 import QtCore, QtWidgets
 
+from Testing.SlicerHost.mrml_tables import qMRMLSegmentEditorWidget
 from Testing.SlicerHost.widgets import base, stand_in, stored
 
 
@@ -69,7 +70,7 @@ class qSlicerScriptedLoadableModuleWidget(base(QtWidgets.QWidget)):  # type: ign
 
     def reload(self) -> None:
         """Make the Python widget anew from the module's class as it is now."""
-        source = sys.modules[self._module_name]
+        source = sys.modules.get(self._module_name, sys.modules[__name__])
         self._python = getattr(source, self._module_name + "Widget")(self)
         setattr(slicer.modules, self._module_name + "Widget", self._python)
         self._python.setup()
@@ -85,6 +86,22 @@ class qSlicerScriptedLoadableModuleWidget(base(QtWidgets.QWidget)):  # type: ign
         self._python.exit()
 
 
+class SegmentEditorWidget:
+    """The Python widget of Slicer's own Segment Editor, as far as it is handed something."""
+
+    def __init__(self, parent: Any) -> None:
+        self.parent = parent
+        self.editor = qMRMLSegmentEditorWidget(parent)
+
+    def setup(self) -> None:
+        self.parent.layout().addWidget(self.editor)
+
+    def enter(self) -> None:
+        """Nothing to do."""
+
+    exit = cleanup = enter
+
+
 @stand_in
 class qSlicerModuleManager(base(QtCore.QObject)):  # type: ignore[misc]
     """``slicer.app.moduleManager()``."""
@@ -95,6 +112,11 @@ class qSlicerModuleManager(base(QtCore.QObject)):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self._modules: dict[str, Any] = {}
+        self._add(qSlicerScriptedLoadableModule("SegmentEditor", Path(__file__)))
+
+    def _add(self, description: Any) -> None:
+        self._modules[description.moduleName] = description
+        setattr(slicer.modules, description.moduleName.lower(), description)
 
     def load(self, path: Path) -> Any:
         """Import a module's file as Slicer does at its start, and describe it."""
@@ -107,8 +129,7 @@ class qSlicerModuleManager(base(QtCore.QObject)):  # type: ignore[misc]
         specification.loader.exec_module(source)  # type: ignore[union-attr]
         description = qSlicerScriptedLoadableModule(name, path)
         getattr(source, name)(description)
-        self._modules[name] = description
-        setattr(slicer.modules, name.lower(), description)
+        self._add(description)
         self.moduleLoaded(name)
         return description
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -51,6 +51,15 @@ def _install(requests: Requests, requirements: str | Iterable[str]) -> None:
     requests.installed.append(tuple(asked))
     if not requests.accept_installations:
         raise RuntimeError(f"No package can be installed here: {' '.join(asked)}")
+
+
+def pip_install(requests: Requests) -> Callable[..., None]:
+    """``slicer.util.pip_install`` as it was before ``slicer.packaging``."""
+
+    def install(requirements: str | list[str]) -> None:
+        _install(requests, requirements)
+
+    return install
 
 
 def _packaging(requests: Requests) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """PythonQt's object model on PySide's classes: properties are attributes, little else is.
 
-``Dialect`` is mixed into a subclass of each Qt class. Objects that Qt itself makes (a table's
-header) change to that subclass when they are first handed to Python.
+``Dialect`` is mixed into a subclass of each Qt class; objects that Qt itself makes are handed
+out inside a ``Foreign``. Both take what they do from ``_read`` and ``_write``.
 """
 
 from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
@@ -39,86 +41,134 @@ class Meta(type(QtCore.QObject)):  # type: ignore[misc]
 
 
 class Dialect:
-    """Attribute access as PythonQt has it."""
+    """Attribute access as PythonQt has it; mixed into a subclass of each Qt class."""
 
     stand_in = False
     """Whether the class is a stand-in of this host, whose private names may be set."""
 
     def __getattribute__(self, name: str) -> Any:
-        if name.startswith("_"):
-            return super().__getattribute__(name)
-        if name == "name":
-            name = "objectName"
-        if name in properties(type(self)) or name in _dynamic(self):
-            # Qt asks Python for a virtual getter (sizeHint) while the property is read.
-            if (id(self), name) in _being_read:
-                return super().__getattribute__(name)
-            _being_read.add((id(self), name))
-            try:
-                return adopt(QtCore.QObject.property(self, name))
-            finally:
-                _being_read.discard((id(self), name))
-        if name in ("connect", "disconnect"):  # PySide has its own, whatever a subclass says
-            return getattr(Dialect, name).__get__(self)
-        value = super().__getattribute__(name)
-        if isinstance(value, QtCore.SignalInstance):
-            return signals.Signal(self, name, value)
-        return _Call(value) if type(value).__name__ == "builtin_function_or_method" else value
+        plain = super().__getattribute__
+        return plain(name) if name.startswith("_") else _read(self, name, plain)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "name":
-            name = "objectName"
-        known = properties(type(self))
-        if name in known or name in _dynamic(self):
-            self._assign(name, value, writable=known.get(name, True))
-        elif _is_users(type(self)) or (self.stand_in and name.startswith("_")):
+        if _write(self, name, value):
+            return
+        if _is_users(type(self)) or (self.stand_in and name.startswith("_")):
             super().__setattr__(name, value)
         else:
-            raise AttributeError(
-                f"{type(self).__name__} has no property {name!r}, and Slicer lets no other"
-                " attribute be set on a Qt object"
-            )
-
-    def _assign(self, name: str, value: Any, writable: bool) -> None:
-        if not writable:
-            raise AttributeError(f"the property {name} of {type(self).__name__} is read only")
-        if isinstance(value, PurePath):
-            raise TypeError(f"{name} takes no pathlib path: write str(path)")
-        if not QtCore.QObject.setProperty(self, name, value) and name in properties(type(self)):
-            raise AttributeError(f"{name} of {type(self).__name__} does not take {value!r}")
-
-    def connect(self, signal: str, *target: Any) -> bool:
-        return signals.connect(self, signal, *target)
-
-    def disconnect(self, signal: str, *target: Any) -> bool:
-        return signals.disconnect(self, signal, *target)
-
-    def className(self) -> str:  # noqa: N802 (PythonQt's name)
-        return type(self).__name__
-
-    def delete(self) -> None:
-        """PythonQt's way to destroy the C++ object at once."""
-        shiboken6.delete(self)
-
-    def findChild(self, kind: Any, name: str = "") -> Any:  # noqa: N802
-        found = self.findChildren(kind, name)
-        return found[0] if found else None
-
-    def findChildren(self, kind: Any = QtCore.QObject, name: str = "") -> tuple[Any, ...]:  # noqa: N802
-        """Children of a class (or a class's name, as in PythonQt), at any depth."""
-        every = [adopt(child) for child in QtCore.QObject.findChildren(self, QtCore.QObject)]
-        return tuple(
-            child
-            for child in every
-            if (child.inherits(kind) if isinstance(kind, str) else isinstance(child, kind))
-            and (not name or QtCore.QObject.objectName(child) == name)
-        )
-
-    def inherits(self, name: str) -> bool:
-        return any(base.__name__ == name for base in type(self).__mro__)
+            raise _no_such_property(self, name)
 
     def exec_(self, *arguments: Any) -> Any:
         return self.exec(*arguments)  # type: ignore[attr-defined]
+
+
+class Foreign:
+    """An object that Qt itself made (a table's header), in the dialect."""
+
+    def __init__(self, raw: QtCore.QObject) -> None:
+        object.__setattr__(self, "_raw", raw)
+
+    @property
+    def __class__(self) -> type:
+        return type(self._raw)
+
+    def __getattr__(self, name: str) -> Any:
+        return _read(self._raw, name, lambda _name: getattr(self._raw, name))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not _write(self._raw, name, value):
+            raise _no_such_property(self._raw, name)
+
+    def __eq__(self, other: object) -> bool:
+        return self._raw == unwrap(other)
+
+    def __hash__(self) -> int:
+        return hash(self._raw)
+
+
+def unwrap(value: Any) -> Any:
+    """What PySide knows: the object behind a ``Foreign``, all else as it is."""
+    return value._raw if type(value) is Foreign else value
+
+
+def _read(instance: Any, name: str, plain: Callable[[str], Any]) -> Any:
+    _alive(instance, name)
+    if name == "name":
+        name = "objectName"
+    if name in properties(type(instance)) or name in _dynamic(instance):
+        # Qt asks Python for a virtual getter (sizeHint) while the property is read.
+        if (id(instance), name) in _being_read:
+            return plain(name)
+        _being_read.add((id(instance), name))
+        try:
+            return adopt(QtCore.QObject.property(instance, name))
+        finally:
+            _being_read.discard((id(instance), name))
+    if name in _PYTHONQTS:  # PySide has its own connect, whatever a subclass says
+        return partial(_PYTHONQTS[name], instance)
+    value = plain(name)
+    if isinstance(value, QtCore.SignalInstance):
+        return signals.Signal(instance, name, value)
+    return _Call(value) if type(value).__name__ == "builtin_function_or_method" else value
+
+
+def _write(instance: Any, name: str, value: Any) -> bool:
+    """Set a property; false if there is none of this name."""
+    _alive(instance, name)
+    if name == "name":
+        name = "objectName"
+    known, kind = properties(type(instance)), type(instance).__name__
+    if name not in known and name not in _dynamic(instance):
+        return False
+    if not known.get(name, True):
+        raise AttributeError(f"the property {name} of {kind} is read only")
+    if isinstance(value, PurePath):
+        raise TypeError(f"{name} takes no pathlib path: write str(path)")
+    if not QtCore.QObject.setProperty(instance, name, unwrap(value)) and name in known:
+        raise AttributeError(f"{name} of {kind} does not take {value!r}")
+    return True
+
+
+def _no_such_property(instance: Any, name: str) -> AttributeError:
+    return AttributeError(
+        f"{type(instance).__name__} has no property {name!r}, and Slicer lets no other"
+        " attribute be set on a Qt object"
+    )
+
+
+def _class_name(instance: Any) -> str:
+    return type(instance).__name__
+
+
+def _inherits(instance: Any, name: str) -> bool:
+    return any(base.__name__ == name for base in type(instance).__mro__)
+
+
+def _find_children(instance: Any, kind: Any = QtCore.QObject, name: str = "") -> tuple[Any, ...]:
+    """Children of a class (or a class's name, as in PythonQt), at any depth."""
+    every = QtCore.QObject.findChildren(instance, QtCore.QObject)
+    return tuple(
+        adopt(child)
+        for child in every
+        if (_inherits(child, kind) if isinstance(kind, str) else isinstance(child, kind))
+        and (not name or QtCore.QObject.objectName(child) == name)
+    )
+
+
+def _find_child(instance: Any, kind: Any, name: str = "") -> Any:
+    found = _find_children(instance, kind, name)
+    return found[0] if found else None
+
+
+_PYTHONQTS: dict[str, Callable[..., Any]] = {
+    "connect": signals.connect,
+    "disconnect": signals.disconnect,
+    "className": _class_name,
+    "inherits": _inherits,
+    "delete": shiboken6.delete,
+    "findChild": _find_child,
+    "findChildren": _find_children,
+}
 
 
 class _Call:
@@ -127,11 +177,17 @@ class _Call:
     def __init__(self, method: Any) -> None:
         self._method = method
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Call) and self._method == other._method
+
+    def __hash__(self) -> int:
+        return hash(self._method)
+
     def __call__(self, *arguments: Any) -> Any:
         for argument in arguments:
             if isinstance(argument, PurePath):
                 raise TypeError(f"{self._method.__name__} takes no pathlib path: write str(path)")
-        return adopt(with_enums(self._method, arguments))
+        return adopt(with_enums(self._method, tuple(unwrap(entry) for entry in arguments)))
 
 
 def with_enums(method: Any, arguments: tuple[Any, ...]) -> Any:
@@ -175,7 +231,8 @@ def dialect_class(wrapped: type) -> type:
         def __init__(self: Any, *arguments: Any) -> None:  # noqa: N807
             if any(isinstance(argument, PurePath) for argument in arguments):
                 raise TypeError(f"{wrapped.__name__} takes no pathlib path: write str(path)")
-            with_enums(lambda *given: wrapped.__init__(self, *given), arguments)  # type: ignore[misc]
+            given = tuple(unwrap(argument) for argument in arguments)
+            with_enums(partial(wrapped.__init__, self), given)  # type: ignore[misc]
 
         names = {"__init__": __init__, "wrapped": wrapped, "__module__": "qt", "generated": True}
         _classes[wrapped] = Meta(wrapped.__name__, (Dialect, wrapped), names)
@@ -200,11 +257,11 @@ def qt_name(name: str) -> Any:
 
 
 def adopt(value: Any) -> Any:
-    """The same value, in PythonQt's dialect: lists become tuples, Qt's own objects change."""
+    """The same value, in PythonQt's dialect: lists become tuples, Qt's own objects ``Foreign``."""
     if isinstance(value, list | tuple) and type(value) in (list, tuple):
         return tuple(adopt(entry) for entry in value)
     if isinstance(value, QtCore.QObject) and type(value).__module__.startswith("PySide6."):
-        value.__class__ = dialect_class(type(value))
+        return Foreign(value)
     return value
 
 
@@ -215,6 +272,12 @@ def properties(kind: type) -> dict[str, bool]:
         found = (meta.property(index) for index in range(meta.propertyCount()))
         _properties[kind] = {entry.name(): entry.isWritable() for entry in found}
     return _properties[kind]
+
+
+def _alive(instance: Any, name: str) -> None:
+    """As PythonQt: an object that Qt has deleted can be held, and no more."""
+    if not shiboken6.isValid(instance):
+        raise ValueError(f"{name} of a {type(instance).__name__} that Qt has destroyed")
 
 
 def _dynamic(instance: Any) -> list[str]:

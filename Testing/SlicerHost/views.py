@@ -6,7 +6,7 @@ VTK's interactor to Slicer's interactor style and displayable managers, so that 
 place mode puts the control point where Slicer would.
 """
 
-# ruff: noqa: N801, N802, N803, N815
+# ruff: noqa: N801, N802, N815
 
 from __future__ import annotations
 

@@ -61,12 +61,18 @@ class qSlicerMainWindow(base(QtWidgets.QMainWindow)):  # type: ignore[misc]
         dock.setWidget(panel)
         self.addDockWidget(QtCore.Qt.DockWidgetArea.LeftDockWidgetArea, dock)
         self._dock = dock
+        self._panel = panel
         self._selector = qSlicerModuleSelectorToolBar(manager, panel)
         self.setCentralWidget(views)
 
     def arrange(self, panel_width: int) -> None:
         """Give the module panel this width and the views the rest; the window is visible."""
         self.resizeDocks([self._dock], [panel_width], QtCore.Qt.Orientation.Horizontal)
+
+    def show_in_panel(self, widget: Any) -> None:
+        """Scroll the module panel to a widget, if it is in there."""
+        if QtWidgets.QWidget.isAncestorOf(self._panel, widget):
+            self._panel.ensureWidgetVisible(widget)
 
     def moduleSelector(self) -> Any:
         return self._selector
