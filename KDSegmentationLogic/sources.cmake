@@ -24,6 +24,7 @@ set(PACKAGE_SCRIPTS
   "KDSegmentationLogic/commands/comparison.py"
   "KDSegmentationLogic/commands/console.py"
   "KDSegmentationLogic/commands/demo.py"
+  "KDSegmentationLogic/commands/drafting.py"
   "KDSegmentationLogic/commands/drawing.py"
   "KDSegmentationLogic/commands/evaluate.py"
   "KDSegmentationLogic/commands/inputs.py"
@@ -124,6 +125,7 @@ set(PACKAGE_SCRIPTS
   "KDSegmentationLogic/scene/view/compared.py"
   "KDSegmentationLogic/scene/view/comparing.py"
   "KDSegmentationLogic/scene/view/estimates.py"
+  "KDSegmentationLogic/scene/view/framing.py"
   "KDSegmentationLogic/scene/view/licences.py"
   "KDSegmentationLogic/scene/view/messages.py"
   "KDSegmentationLogic/scene/view/outcome.py"
@@ -216,5 +218,7 @@ set(PACKAGE_RESOURCES
   "Models/HippocampusMR-student/configs/metadata.json"
   "Models/HippocampusMR-student/docs/README.md"
   "Models/HippocampusMR-student/models/student.safetensors"
+  "Studies/acdc.yaml"
   "Studies/hippocampus.yaml"
+  "Studies/segthor.yaml"
   )
