@@ -57,7 +57,7 @@ def world_of_index(volume, ijk):
 
 
 def test_the_segmentation_is_what_the_predictor_says_for_the_same_image(volume, student_bundle):
-    node = SceneLogic().process(volume, str(student_bundle.folder))
+    node = SceneLogic(worker=False).process(volume, str(student_bundle.folder))
 
     labels, _ = labels_from_segmentation(node, volume)
     expected = Predictor(student_bundle).segment([image_from_volume(volume)]).labels
@@ -65,7 +65,7 @@ def test_the_segmentation_is_what_the_predictor_says_for_the_same_image(volume, 
 
 
 def test_the_segmentation_stands_under_the_transform_of_its_volume(volume, student_bundle):
-    node = SceneLogic().process(volume, str(student_bundle.folder))
+    node = SceneLogic(worker=False).process(volume, str(student_bundle.folder))
 
     assert node.GetTransformNodeID() == volume.GetTransformNodeID()
 
@@ -75,7 +75,7 @@ def test_a_region_of_interest_in_the_world_becomes_the_voxels_inside_it(volume, 
     roi.SetCenterWorld(*world_of_index(volume, (15.5, 19.5, 13.5)))
     roi.SetSizeWorld(16, 12, 20)  # the parent swaps x and y
 
-    result = SceneLogic().predict([volume], str(student_bundle.folder), roi=roi)
+    result = SceneLogic(worker=False).predict([volume], str(student_bundle.folder), roi=roi)
 
     low = [-(CORNER[0] + 9.5), -(CORNER[1] + 11.5), CORNER[2] + 3.5]
     high = [-(CORNER[0] + 21.5), -(CORNER[1] + 27.5), CORNER[2] + 23.5]
@@ -90,14 +90,16 @@ def test_a_point_and_a_region_together_are_refused(volume, student_bundle):
     roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
 
     with pytest.raises(UsageError, match="Both a point and a region"):
-        SceneLogic().predict([volume], str(student_bundle.folder), point=(0, 0, 0), roi=roi)
+        SceneLogic(worker=False).predict(
+            [volume], str(student_bundle.folder), point=(0, 0, 0), roi=roi
+        )
 
 
 def test_a_point_outside_the_volume_adds_no_node(volume, student_bundle):
     before = slicer.mrmlScene.GetNumberOfNodes()
 
     with pytest.raises(RegionError, match="lies outside the image"):
-        SceneLogic().process(volume, str(student_bundle.folder), point=(900, 0, 0))
+        SceneLogic(worker=False).process(volume, str(student_bundle.folder), point=(900, 0, 0))
 
     assert slicer.mrmlScene.GetNumberOfNodes() == before
 
@@ -105,16 +107,20 @@ def test_a_point_outside_the_volume_adds_no_node(volume, student_bundle):
 def test_a_comparison_adds_both_results_their_difference_uncertainty_and_a_table(
     volume, student_bundle, ensemble_bundle
 ):
-    nodes = SceneLogic().compare(volume, str(student_bundle.folder), str(ensemble_bundle.folder))
+    nodes = SceneLogic(worker=False).compare(
+        volume, str(student_bundle.folder), str(ensemble_bundle.folder)
+    )
 
     student, _ = labels_from_segmentation(nodes.first, volume)
     ensemble, _ = labels_from_segmentation(nodes.second, volume)
     differ, _ = labels_from_segmentation(nodes.disagreement, volume)
     arrays = [sitk.GetArrayFromImage(image) for image in (student, ensemble, differ)]
     np.testing.assert_array_equal(arrays[2] == 1, arrays[0] != arrays[1])
-    rows = rows_from_table(nodes.tables[0])
+    rows, runs = (rows_from_table(table) for table in nodes.tables)
     names = [label.name for label in student_bundle.description.labels]
     assert [row["structure"] for row in rows] == names
+    assert [run["model"] for run in runs] == [student_bundle.name, ensemble_bundle.name]
+    assert all(run["seconds"] > 0 for run in runs)
     assert nodes.uncertainty.GetTransformNodeID() == volume.GetTransformNodeID()
     assert 0 < slicer.util.arrayFromVolume(nodes.uncertainty).max() <= 1.001
     segmentations = (nodes.first, nodes.second, nodes.disagreement)
@@ -125,7 +131,7 @@ def test_a_comparison_that_fails_leaves_the_scene_as_it_was(volume, student_bund
     before = slicer.mrmlScene.GetNumberOfNodes()
 
     with pytest.raises(RegionError):
-        SceneLogic().compare(
+        SceneLogic(worker=False).compare(
             volume, str(student_bundle.folder), str(crop_bundle.folder), point=(900, 0, 0)
         )
 
@@ -142,7 +148,7 @@ def test_a_turned_region_on_a_turned_volume_holds_all_that_is_labelled(volume, s
     placed[:3, 3] = world_of_index(volume, (15.5, 19.5, 13.5))
     cases.put_under(roi, placed)
 
-    result = SceneLogic().predict([volume], str(student_bundle.folder), roi=roi)
+    result = SceneLogic(worker=False).predict([volume], str(student_bundle.folder), roi=roi)
 
     k, j, i = np.nonzero(sitk.GetArrayViewFromImage(result.labels))
     world = parent_to_world(volume) @ ijk_to_ras(volume) @ [i, j, k, np.ones_like(i)]
@@ -192,7 +198,7 @@ def test_channels_that_their_transforms_register_are_segmented_as_registered_one
     second = in_scene(image, "t2", placed_at((0.0, 50.0, 0.0), (90.0, 15.0, 0.0)))
     notices = []
 
-    result = SceneLogic().predict(
+    result = SceneLogic(worker=False).predict(
         [first, second], str(second_channel_bundle.folder), monitor=Monitor(notice=notices.append)
     )
 
@@ -208,7 +214,7 @@ def test_a_channel_that_its_transform_moves_is_resampled_with_a_notice(second_ch
     cases.put_under(second, placed_at((0.0, 0.0, 3.0)))
     notices = []
 
-    result = SceneLogic().predict(
+    result = SceneLogic(worker=False).predict(
         [first, second], str(second_channel_bundle.folder), monitor=Monitor(notice=notices.append)
     )
 
@@ -223,7 +229,7 @@ def test_channels_that_stand_apart_in_the_world_are_refused(second_channel_bundl
     cases.put_under(second, placed_at((50.0, 0.0, 0.0)))
 
     with pytest.raises(ImageError, match="t2 and t1 do not overlap"):
-        SceneLogic().predict([first, second], str(second_channel_bundle.folder))
+        SceneLogic(worker=False).predict([first, second], str(second_channel_bundle.folder))
 
 
 def test_a_channel_that_its_transform_shears_is_refused_with_the_remedy(second_channel_bundle):
@@ -234,7 +240,7 @@ def test_a_channel_that_its_transform_shears_is_refused_with_the_remedy(second_c
     cases.put_under(second, shear)
 
     with pytest.raises(ImageError, match=r"t2, seen from t1.*hardening"):
-        SceneLogic().predict([first, second], str(second_channel_bundle.folder))
+        SceneLogic(worker=False).predict([first, second], str(second_channel_bundle.folder))
 
 
 def test_a_shear_that_all_channels_share_does_not_matter(second_channel_bundle):
@@ -245,7 +251,7 @@ def test_a_shear_that_all_channels_share_does_not_matter(second_channel_bundle):
     for node in (first, second):
         cases.put_under(node, shear)
 
-    result = SceneLogic().predict([first, second], str(second_channel_bundle.folder))
+    result = SceneLogic(worker=False).predict([first, second], str(second_channel_bundle.folder))
 
     np.testing.assert_array_equal(
         sitk.GetArrayFromImage(result.labels), sitk.GetArrayFromImage(labels)
@@ -255,7 +261,7 @@ def test_a_shear_that_all_channels_share_does_not_matter(second_channel_bundle):
 def test_a_bundle_that_was_replaced_is_run_with_its_new_weights(tmp_path):
     volume = in_scene(phantom()[0], "t1")
     bundle = tiny_student(tmp_path / "model")
-    logic = SceneLogic()
+    logic = SceneLogic(worker=False)
     before = logic.predict([volume], str(bundle.folder)).labels
     network = build_network(
         bundle.description.members[0].architecture, bundle.description.members[0].arguments
@@ -272,7 +278,7 @@ def test_a_bundle_that_was_replaced_is_run_with_its_new_weights(tmp_path):
 
 def test_the_last_two_models_are_kept_and_no_more(student_bundle):
     volume = in_scene(phantom()[0], "t1")
-    logic = SceneLogic()
+    logic = SceneLogic(worker=False)
     loaded = []
 
     def run(threads):
@@ -295,4 +301,4 @@ def test_a_package_that_fails_is_named_with_the_way_to_install_it(
     monkeypatch.setitem(sys.modules, "safetensors", None)
 
     with pytest.raises(DependencyError, match=r"safetensors.*pip"):
-        SceneLogic().process(volume, str(student_bundle.folder))
+        SceneLogic(worker=False).process(volume, str(student_bundle.folder))

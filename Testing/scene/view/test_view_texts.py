@@ -128,7 +128,7 @@ def test_volumes_stay_with_channels_of_the_same_name() -> None:
     assert choices.carried_volumes(None, (), two) == (None, None)
 
 
-ROWS = [
+ROWS: list[dict[str, float | int | str]] = [
     {
         "structure": "Anterior hippocampus",
         "dice": 0.91234,
@@ -150,7 +150,7 @@ ROWS = [
 
 def test_the_table_of_agreement_is_short_and_says_what_is_not_a_number() -> None:
     titles = [title for title, _tip in comparing.columns(ROWS)]
-    assert titles == ["Structure", "Dice", "HD95 (mm)", "1st mL", "2nd mL", "Δ mL"]
+    assert titles == ["Structure", "Dice", "HD95", "1st mL", "2nd mL", "Δ mL"]
     assert "HippocampusMR-student" in comparing.columns(ROWS)[3][1]
     first, second = comparing.cells(ROWS)
     assert first == ["Anterior hippocampus", "0.912", "1.41", "1.50", "1.60", "-0.10"]
@@ -170,7 +170,7 @@ def test_the_file_of_a_comparison_has_all_digits() -> None:
 
 
 def test_costs_are_said_in_a_line_a_model() -> None:
-    runs = [
+    runs: list[dict[str, float | int | str]] = [
         {"model": "S", "seconds": 0.12, "peak memory (GiB)": 0.43, "device": "cpu"},
         {"model": "E", "seconds": 1.2, "peak memory (GiB)": float("nan"), "device": "cpu"},
     ]
