@@ -4,8 +4,8 @@ The unit is a patient: where one has several cases, their mean counts once (``by
 two scans of one head are not two pieces of evidence.
 
 Test : Wilcoxon's signed-rank test, zeros ranked and then left out (Pratt 1959): were they left
-    out before, a case that turns from a tie into a small gain could raise the p-value. Exact up to 50
-    units without zeros and ties, else by the normal approximation (scipy's rule).
+    out before, a case that turns from a tie into a small gain could raise the p-value. Exact
+    up to 50 units without zeros and ties, else by the normal approximation (scipy's rule).
 Interval : of the mean difference, by the bootstrap over units, bias-corrected and accelerated
     (BCa; Efron 1987, doi:10.1080/01621459.1987.10478410), ``RESAMPLES`` resamples, seeded.
 Several tests : Holm's step-down correction (1979), which holds whatever their dependence.
@@ -28,6 +28,7 @@ MARGIN = 0.005
 
 _DECIMALS = 12  # 0.855 - 0.86 + 0.005 is to be zero, and not what floating point makes of it
 
+Values = Sequence[float] | np.ndarray
 Alternative = Literal["two-sided", "greater", "less"]
 
 
@@ -81,7 +82,7 @@ def paired_differences(first: Mapping[str, float], second: Mapping[str, float]) 
     return np.round(differences, _DECIMALS)
 
 
-def wilcoxon(differences: Sequence[float], alternative: Alternative = "two-sided") -> float:
+def wilcoxon(differences: Values, alternative: Alternative = "two-sided") -> float:
     """The p-value of differences that would be symmetric round 0; 1 where all of them are 0."""
     values = np.asarray(differences, dtype=float)
     if not np.any(values):
@@ -101,7 +102,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def bootstrap(
-    differences: Sequence[float],
+    differences: Values,
     confidence: float = CONFIDENCE,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -167,7 +168,7 @@ def noninferior(
     """
     differences = paired_differences(new, reference)
     lower = bootstrap(differences, confidence=1 - 2 * alpha, seed=seed).low
-    p_value = wilcoxon(np.round(differences + margin, _DECIMALS).tolist(), "greater")
+    p_value = wilcoxon(np.round(differences + margin, _DECIMALS), "greater")
     return NonInferiority(
         margin=margin,
         difference=float(differences.mean()),

@@ -8,33 +8,42 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 
 from KDSegmentationLogic.bundles.bundle import Bundle
 from KDSegmentationLogic.bundles.description import Measurement
 from KDSegmentationLogic.bundles.writing import update_bundle
-from KDSegmentationLogic.child import in_child
 from KDSegmentationLogic.errors import DatasetError
-from KDSegmentationLogic.evaluation.structures import StructureResult, compare_labels
-from KDSegmentationLogic.evaluation.table import summarise, write_csv
+from KDSegmentationLogic.evaluation.calibration import calibration, near_structures
+from KDSegmentationLogic.evaluation.structures import compare_labels
+from KDSegmentationLogic.evaluation.table import summarise
+from KDSegmentationLogic.evaluation.uncertainty import auroc, entropy
 from KDSegmentationLogic.files import write_text
+from KDSegmentationLogic.imaging.geometry import has_physical_spacing
 from KDSegmentationLogic.imaging.reading import read_channels, read_labels
-from KDSegmentationLogic.inference.peak import PeakMemory
-from KDSegmentationLogic.inference.pipeline import Predictor
+from KDSegmentationLogic.inference.pipeline import Predictor, Result, Settings
 from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.studies.artefacts import RunFolder
+from KDSegmentationLogic.studies.cost import measure_cost
 from KDSegmentationLogic.studies.definition import Study
+from KDSegmentationLogic.studies.protocol import Protocol
+from KDSegmentationLogic.studies.results import (
+    Assessed,
+    CaseResult,
+    Cost,
+    ResultStore,
+)
 from KDSegmentationLogic.training.dataset import CaseFiles, Dataset
 
-Results = dict[str, list[StructureResult]]
+_PROTOCOL = Protocol()
 
 
 @dataclass(frozen=True)
 class ArmResult:
     """One model over the cases of a split. ``dice`` and ``hd95`` (mm): mean per structure.
 
-    ``hd95`` lacks a structure that the model missed in every case. ``seconds_per_case``: median,
-    from the image in memory to the label map. ``peak_memory_gib``: of a process that segments
-    the split's first case, with Python and its libraries; bundles only.
+    ``hd95`` lacks a structure that the model missed in every case. ``seconds_per_case`` and
+    ``peak_memory_gib``: see ``Cost``.
     """
 
     arm: str
@@ -43,7 +52,7 @@ class ArmResult:
     dice: dict[str, float]
     hd95: dict[str, float]
     seconds_per_case: float
-    peak_memory_gib: float | None = None
+    peak_memory_gib: float
 
 
 def assess(
@@ -53,29 +62,108 @@ def assess(
     bundles: Sequence[Bundle],
     split: str,
     monitor: Monitor,
+    protocol: Protocol = _PROTOCOL,
 ) -> list[ArmResult]:
-    """Every bundle and every ensemble member on one split; written once, then read back.
+    """Every bundle and every ensemble member on one split; what is measured is not done again.
 
-    Writes ``<split>.json``, ``<split>.md`` and, per model, ``<split>-<model>.csv`` with each
-    case and structure.
+    Each model's results are kept as soon as they are there (``ResultStore``); ``<split>.json``
+    and ``<split>.md`` of the report sum up. That test cases are about to be seen is noted
+    before the first of them is read.
+
+    Raises
+    ------
+    DatasetError : a case has no labels.
     """
-    target = folder.report(f"{split}.json")
-    if target.is_file():
-        return [ArmResult(**row) for row in json.loads(target.read_text("utf-8"))]
-    models = [*bundles, *(single for bundle in bundles for single in _members(bundle))]
-    results = []
-    for number, bundle in enumerate(models):
+    store, cases = ResultStore(folder.root), dataset.split(split)
+    names = [case.name for case in cases]
+    models = with_members(bundles)
+    places = [store.folder(model, split, names, protocol) for model in models]
+    missing = [m.name for m, p in zip(models, places, strict=True) if store.load(p) is None]
+    if split == "test" and missing:
+        store.note_opening(split, study, missing)
+    results, index = [], []
+    for number, (model, place) in enumerate(zip(models, places, strict=True)):
         part = monitor.part(number / len(models), (number + 1) / len(models))
-        found, seconds = _predict_cases(study, bundle, dataset.split(split), part)
-        write_csv(target.with_name(f"{split}-{bundle.name}.csv"), found)
-        summary = _summary(bundle.name, found, seconds)
-        if bundle in bundles:
-            peak = in_child(_peak_memory, (bundle, dataset.split(split)[0]), Monitor())
-            summary = replace(summary, peak_memory_gib=round(peak, 2))
-        results.append(summary)
-    write_text(target.with_suffix(".md"), _markdown(results))
-    write_text(target, json.dumps([asdict(result) for result in results], indent=1))
+        found = store.load(place)
+        if found is None:
+            found = assess_model(model, cases, split, store, place, protocol, part.part(0, 0.7))
+            store.save(place, found)
+        cost = _cost(store, model, cases[: protocol.timed_cases], protocol, part.part(0.7, 1))
+        results.append(_summary(found, cost))
+        files = {"results": place.name, "cost": store.cost_file(model, protocol).name}
+        temperature = model.description.members[0].temperature
+        index.append({"arm": model.name, "temperature": temperature, **files})
+    target = folder.report(f"{split}.json")
+    _write_if_new(target.with_suffix(".md"), _markdown(results))
+    _write_if_new(target, json.dumps([asdict(result) for result in results], indent=1))
+    listing = {"arms": index, "protocol": asdict(protocol), "patients": dataset.groups_of(split)}
+    _write_if_new(folder.report(f"{split}-files.json"), json.dumps(listing, indent=1))
     return results
+
+
+def assess_model(
+    bundle: Bundle,
+    cases: Sequence[CaseFiles],
+    split: str,
+    store: ResultStore,
+    place: Path,
+    protocol: Protocol,
+    monitor: Monitor,
+) -> Assessed:
+    """One model on each case; its label maps are kept in ``place``."""
+    predictor = Predictor(bundle, Settings(probabilities=True))
+    measured, engine = [], ""
+    for number, case in enumerate(cases, 1):
+        if case.labels is None:
+            raise DatasetError(f"The case {case.name} has no labels.", "Take it off the list.")
+        outcome = predictor.segment(read_channels(case.images, Monitor()))
+        engine = f"{outcome.engine} on {outcome.device}"
+        measured.append(
+            measure_case(case.name, bundle, outcome, read_labels(case.labels), protocol)
+        )
+        store.save_labels(place, case.name, outcome.labels)
+        monitor.report(number / len(cases), f"{bundle.name}: {case.name}")
+    return Assessed(bundle.name, split, engine, tuple(measured))
+
+
+def measure_case(
+    case: str, bundle: Bundle, outcome: Result, reference: sitk.Image, protocol: Protocol
+) -> CaseResult:
+    """All figures of one case. ``outcome`` with its probabilities."""
+    names = {label.value: label.name for label in bundle.description.labels}
+    structures = compare_labels(
+        outcome.labels, reference, names, case=case, tolerance=protocol.surface_tolerance
+    )
+    said, truth = (sitk.GetArrayViewFromImage(image) for image in (outcome.labels, reference))
+    unit = (1.0,) * reference.GetDimension()
+    spacing = reference.GetSpacing()[::-1] if has_physical_spacing(reference) else unit
+    near = near_structures(said, truth, spacing, protocol.foreground_margin)
+    assert outcome.probabilities is not None
+    probabilities = sitk.GetArrayViewFromImage(outcome.probabilities)[near].T
+    classes = _classes(truth[near], list(names))
+    found = calibration(probabilities, classes, protocol.bins)
+    doubt = entropy(probabilities)
+    return CaseResult(
+        case=case,
+        structures=tuple(structures),
+        nll=found.nll,
+        brier=found.brier,
+        reliability=found.reliability,
+        entropy=float(doubt.mean()) if doubt.size else float("nan"),
+        error_auroc=auroc(doubt, probabilities.argmax(0) != classes),
+    )
+
+
+def with_members(bundles: Sequence[Bundle]) -> list[Bundle]:
+    """The bundles, then each ensemble's members as bundles of their own, none of them twice."""
+    models = list(bundles)
+    known = {bundle.name for bundle in bundles}
+    for bundle in bundles:
+        for single in _members(bundle):
+            if single.name not in known:
+                known.add(single.name)
+                models.append(single)
+    return models
 
 
 def note_measured(
@@ -91,11 +179,33 @@ def note_measured(
             dice={name: round(value, 4) for name, value in result.dice.items()},
             hd95_mm={name: round(value, 3) for name, value in result.hd95.items()},
             seconds_per_case=round(result.seconds_per_case, 3),
-            peak_memory_gib=result.peak_memory_gib,
+            peak_memory_gib=round(result.peak_memory_gib, 2),
             hardware=hardware,
         )
         if bundle.description.measured != (measured,):
             update_bundle(bundle, replace(bundle.description, measured=(measured,)))
+
+
+def _cost(
+    store: ResultStore,
+    model: Bundle,
+    cases: Sequence[CaseFiles],
+    protocol: Protocol,
+    monitor: Monitor,
+) -> Cost:
+    file = store.cost_file(model, protocol)
+    cost = store.load_cost(file)
+    if cost is None:
+        cost = measure_cost(model, cases, monitor)
+        store.save_cost(file, cost)
+    return cost
+
+
+def _classes(labels: np.ndarray, values: Sequence[int]) -> np.ndarray:
+    """Class indices of label values; what the model does not know is background to it."""
+    lookup = np.zeros(max(int(labels.max(initial=0)), *values) + 1, np.intp)
+    lookup[list(values)] = np.arange(1, len(values) + 1)
+    return lookup[labels.astype(np.intp)]
 
 
 def _markdown(results: Sequence[ArmResult]) -> str:
@@ -106,8 +216,7 @@ def _markdown(results: Sequence[ArmResult]) -> str:
     for r in results:
         cells = [r.arm, f"{r.mean_dice:.4f}", *(f"{r.dice[n]:.4f}" for n in names)]
         cells += [f"{r.hd95[n]:.2f}" if n in r.hd95 else "–" for n in names]
-        cells.append(f"{r.seconds_per_case:.2f}")
-        cells.append("–" if r.peak_memory_gib is None else f"{r.peak_memory_gib:.2f}")
+        cells += [f"{r.seconds_per_case:.2f}", f"{r.peak_memory_gib:.2f}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -127,40 +236,20 @@ def _members(bundle: Bundle) -> list[Bundle]:
     ]
 
 
-def _predict_cases(
-    study: Study, bundle: Bundle, cases: Sequence[CaseFiles], monitor: Monitor
-) -> tuple[Results, list[float]]:
-    predictor = Predictor(bundle)
-    names = {label.value: label.name for label in study.labels}
-    results: Results = {}
-    seconds = []
-    for number, case in enumerate(cases, 1):
-        if case.labels is None:
-            raise DatasetError(f"The case {case.name} has no labels.", "Take it off the list.")
-        outcome = predictor.segment(read_channels(case.images, monitor))
-        seconds.append(sum(outcome.seconds.values()))
-        reference = read_labels(case.labels)
-        results[case.name] = compare_labels(outcome.labels, reference, names, case=case.name)
-        monitor.report(number / len(cases), f"{bundle.name}: {case.name}")
-    return results, seconds
-
-
-def _peak_memory(work: tuple[Bundle, CaseFiles], monitor: Monitor) -> float:
-    """GiB at the peak of loading a bundle and segmenting one case; for a process of its own."""
-    bundle, case = work
-    with PeakMemory() as memory:
-        Predictor(bundle).segment(read_channels(case.images, monitor))
-    return memory.gib
-
-
-def _summary(name: str, results: Results, seconds: Sequence[float]) -> ArmResult:
-    summaries = summarise(results)
+def _summary(found: Assessed, cost: Cost) -> ArmResult:
+    summaries = summarise({case.case: case.structures for case in found.cases})
     dice = {s.name: s.metrics["dice"].mean for s in summaries}
     return ArmResult(
-        arm=name,
-        cases=len(results),
+        arm=found.arm,
+        cases=len(found.cases),
         mean_dice=float(np.mean(list(dice.values()))),
         dice=dice,
         hd95={s.name: s.metrics["hd95"].mean for s in summaries if s.metrics["hd95"].defined},
-        seconds_per_case=float(np.median(seconds)),
+        seconds_per_case=cost.seconds,
+        peak_memory_gib=cost.peak_memory_gib,
     )
+
+
+def _write_if_new(target: Path, text: str) -> None:
+    if not target.is_file() or target.read_text("utf-8") != text:
+        write_text(target, text)

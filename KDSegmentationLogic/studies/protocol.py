@@ -1,0 +1,39 @@
+"""How a study's arms are measured and compared; stated in every report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from KDSegmentationLogic.evaluation.calibration import BINS
+from KDSegmentationLogic.evaluation.metrics import TOLERANCE
+from KDSegmentationLogic.evaluation.statistics import MARGIN
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Decided before the results are seen.
+
+    surface_tolerance : of the surface Dice; mm, for pictures without a length px.
+    foreground_margin : calibration and uncertainty are looked at within this distance (mm or
+        px) of what the reference or the prediction calls a structure.
+    bins : of the confidence, from 0 to 1, for the calibration error.
+    margin : how much Dice a non-inferior student may lack.
+    timed_cases : so many cases are timed; the median counts.
+
+    Raises
+    ------
+    ValueError : a value out of its range.
+    """
+
+    surface_tolerance: float = TOLERANCE
+    foreground_margin: float = 5.0
+    bins: int = BINS
+    margin: float = MARGIN
+    timed_cases: int = 5
+
+    def __post_init__(self) -> None:
+        for name in ("surface_tolerance", "foreground_margin", "margin"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be below zero")
+        if self.bins < 2 or self.timed_cases < 1:
+            raise ValueError("bins must be 2 or more and timed_cases 1 or more")

@@ -1,0 +1,223 @@
+"""A study's results, gathered from its run folder and grouped by the study's arms."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from KDSegmentationLogic.errors import UsageError
+from KDSegmentationLogic.evaluation.statistics import by_unit
+from KDSegmentationLogic.studies.artefacts import RunFolder
+from KDSegmentationLogic.studies.definition import Arm, Study
+from KDSegmentationLogic.studies.protocol import Protocol
+from KDSegmentationLogic.studies.results import Assessed, CaseResult, Cost, Opening, ResultStore
+from KDSegmentationLogic.training.losses import Objective
+
+Role = Literal["ensemble", "student", "baseline", "member"]
+ROLES: tuple[Role, ...] = ("ensemble", "student", "baseline", "member")
+
+Measure = Callable[[CaseResult], float]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One model: an ensemble, or one training of an arm.
+
+    results, places : by split; where its files are. facts : what its training noted.
+    temperature : that divides its logits, of an ensemble those of all members.
+    """
+
+    name: str
+    results: Mapping[str, Assessed]
+    places: Mapping[str, Path]
+    cost: Cost | None = None
+    facts: Mapping[str, Any] | None = None
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class Group:
+    """An arm of the study with all its runs, or an ensemble.
+
+    members : of an ensemble, the names of its members' runs. distils : of a student, the
+    ensemble's name. network : architecture and arguments, by which like is compared with like.
+    """
+
+    name: str
+    role: Role
+    runs: tuple[Run, ...]
+    members: tuple[str, ...] = ()
+    distils: str | None = None
+    out_of_fold: bool = False
+    network: str = ""
+
+    def has(self, split: str) -> bool:
+        return any(split in run.results for run in self.runs)
+
+    def measured(self, split: str) -> list[Run]:
+        return [run for run in self.runs if split in run.results]
+
+    def values(self, split: str, of: Measure) -> dict[str, float]:
+        """A figure of each case, mean over the runs that were measured."""
+        found = [run.results[split].values(of) for run in self.measured(split)]
+        return {case: float(np.mean([one[case] for one in found])) for case in found[0]}
+
+    def run_means(self, split: str, of: Measure) -> list[float]:
+        """The mean over cases of each run; cases where it is undefined do not count."""
+        return [nanmean(run.results[split].values(of).values()) for run in self.measured(split)]
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that a report is made of.
+
+    patients : case to patient, of all splits. missing : what the study asks for and is not
+    there. plan : the study's text. command : what makes it again.
+    """
+
+    study: Study
+    groups: tuple[Group, ...]
+    splits: tuple[str, ...]
+    protocol: Protocol
+    patients: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    openings: tuple[Opening, ...] = ()
+    plan: str = ""
+    command: str = ""
+
+    @property
+    def decisive(self) -> str:
+        """The split that the report's claims are about."""
+        return "test" if "test" in self.splits else self.splits[0]
+
+    def of_role(self, *roles: Role) -> list[Group]:
+        """The measured groups of these roles, in the study's order."""
+        return [g for g in self.groups if g.role in roles and g.has(self.decisive)]
+
+    def run(self, name: str) -> Run:
+        return next(run for group in self.groups for run in group.runs if run.name == name)
+
+    def units(self, values: Mapping[str, float]) -> dict[str, float]:
+        """By patient instead of by case."""
+        return by_unit(values, self.patients)
+
+
+def nanmean(values: Any) -> float:
+    """Mean of what is defined; nan where nothing is."""
+    defined = [value for value in values if not math.isnan(value)]
+    return float(np.mean(defined)) if defined else math.nan
+
+
+def gather(folder: RunFolder, plan: str, command: str) -> Content:
+    """Read what has been measured of a study.
+
+    Raises
+    ------
+    UsageError : nothing has been.
+    TrainingError : a file is damaged.
+    """
+    listings = {split: _listing(folder, split) for split in ("val", "test")}
+    listings = {split: found for split, found in listings.items() if found}
+    if not listings:
+        raise UsageError(
+            f"Nothing has been measured in {folder.root}.", "Run the study first: kdseg study run."
+        )
+    models = _models(ResultStore(folder.root), listings)
+    groups, missing = _groups(folder, models)
+    last = list(listings.values())[-1]
+    return Content(
+        study=folder.study,
+        groups=tuple(groups),
+        splits=tuple(listings),
+        protocol=Protocol(**last["protocol"]),
+        patients={k: v for found in listings.values() for k, v in found["patients"].items()},
+        missing=tuple(missing),
+        openings=tuple(ResultStore(folder.root).openings()),
+        plan=plan,
+        command=command,
+    )
+
+
+def _listing(folder: RunFolder, split: str) -> dict[str, Any]:
+    path = folder.report(f"{split}-files.json")
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+def _models(store: ResultStore, listings: Mapping[str, Any]) -> dict[str, Run]:
+    """Every model that was measured, by its bundle's name."""
+    models: dict[str, Run] = {}
+    for split, listing in listings.items():
+        for entry in listing["arms"]:
+            place = store.root / "results" / entry["results"]
+            found = store.load(place)
+            if found is None:
+                continue
+            name = entry["arm"]
+            before = models.get(name, Run(name, {}, {}))
+            cost = store.load_cost(store.root / "results" / entry["cost"]) or before.cost
+            results = {**before.results, split: found}
+            places = {**before.places, split: place}
+            models[name] = Run(name, results, places, cost, temperature=entry["temperature"])
+    return models
+
+
+def _groups(folder: RunFolder, models: dict[str, Run]) -> tuple[list[Group], list[str]]:
+    study, missing = folder.study, []
+
+    def run(name: str, *bundles: str, arm: Arm | None = None) -> Run:
+        found = next((models[bundle] for bundle in bundles if bundle in models), None)
+        facts = folder.facts(arm) if arm is not None and folder.is_trained(arm) else None
+        if found is None:
+            trained = "is trained but was not measured" if facts else "was not trained"
+            missing.append(f"{name} {trained}" if arm else f"{name} was not measured")
+            return Run(name, {}, {}, facts=facts)
+        return replace(found, name=name, facts=facts)
+
+    prefix = study.bundle.name
+    groups = []
+    for ensemble in study.ensemble_names:
+        members = tuple(member.name for member in study.members(ensemble))
+        if len(members) > 1:
+            whole = run(ensemble, f"{prefix}-{ensemble}")
+            groups.append(Group(ensemble, "ensemble", (whole,), members))
+    for arm in study.students:
+        runs = tuple(run(one.name, f"{prefix}-{one.name}", arm=one) for one in arm.runs())
+        taught = Objective(arm.schedule.losses).needs_teacher
+        distils = study.distilled(arm) if taught else None
+        groups.append(
+            Group(
+                arm.name,
+                "student" if taught else "baseline",
+                runs,
+                distils=distils.ensemble if distils else None,
+                out_of_fold=bool(distils and distils.out_of_fold),
+                network=_network(folder, arm),
+            )
+        )
+    for arm in study.teachers:
+        # a teacher alone is bundled under the name of its ensemble of one
+        alone = [f"{prefix}-{e}" for e in study.ensemble_names if study.members(e) == arm.runs()]
+        runs = tuple(run(one.name, one.name, *alone, arm=one) for one in arm.runs())
+        groups.append(Group(arm.name, "member", runs, network=_network(folder, arm)))
+    return groups, missing
+
+
+def _network(folder: RunFolder, arm: Arm) -> str:
+    """Architecture and arguments as one text."""
+    if any(not folder.is_trained(one) for one in _needed(folder.study, arm)):
+        return arm.architecture
+    arm = folder.resolved(arm)
+    return f"{arm.architecture} {json.dumps(arm.arguments, sort_keys=True)}"
+
+
+def _needed(study: Study, arm: Arm) -> Sequence[Arm]:
+    """What must be trained before an arm's architecture is known."""
+    if arm.arguments:
+        return ()
+    return study.members(study.distilled(arm).ensemble)

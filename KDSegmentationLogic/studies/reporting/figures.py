@@ -1,0 +1,175 @@
+"""The drawings of a report: spread of Dice, reliability, accuracy against time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
+
+from KDSegmentationLogic.evaluation.calibration import Reliability
+from KDSegmentationLogic.studies.reporting.comparisons import DICE
+from KDSegmentationLogic.studies.reporting.content import ROLES, Content, Group
+from KDSegmentationLogic.studies.reporting.drawing import (
+    COLOURS,
+    MARKERS,
+    STYLE,
+    as_svg,
+    canvas,
+    light_grid,
+)
+from KDSegmentationLogic.studies.reporting.page import INK, Figure
+
+_ENOUGH = 50
+
+
+def box_plots(content: Content, limit: float) -> Figure:
+    """Dice of each case by arm, all seeds side by side; ``limit``: below are outliers."""
+    groups = content.of_role(*ROLES)
+    with mpl.rc_context(STYLE):
+        figure = canvas(8, 0.8 + 0.36 * len(groups))
+        axes = figure.add_subplot()
+        for place, group in enumerate(groups):
+            values = _all_values(content, group)
+            colour = COLOURS[group.role]
+            axes.boxplot(
+                values,
+                positions=[place],
+                widths=0.6,
+                orientation="horizontal",
+                whis=(5, 95),
+                showfliers=False,
+                showmeans=True,
+                medianprops={"color": colour, "linewidth": 2},
+                boxprops={"color": colour},
+                whiskerprops={"color": colour},
+                capprops={"color": colour},
+                meanprops={"marker": "|", "markeredgecolor": INK, "markersize": 11},
+            )
+            shift = np.random.default_rng(place).uniform(-0.18, 0.18, len(values))
+            axes.plot(values, place + shift, ".", color=colour, alpha=0.45, markersize=4)
+        axes.axvline(limit, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.set_yticks(range(len(groups)), [_titled(content, group) for group in groups])
+        axes.invert_yaxis()
+        axes.set_xlabel("Dice of a case, mean over structures")
+        light_grid(axes)
+        svg = as_svg(figure, "boxes")
+    caption = (
+        "Dice of each case. Box: quartiles and median; whiskers: 5th and 95th percentile; "
+        "black stroke: mean; points: cases, of all seeds. Left of the dashed line results count "
+        "as outliers."
+    )
+    return Figure("dice", svg, caption)
+
+
+def reliability_diagram(content: Content) -> Figure:
+    """Accuracy against confidence, voxels of all cases and seeds pooled."""
+    groups = content.of_role(*ROLES)
+    lowest = 1 / (len(content.study.labels) + 1)  # the largest of k probabilities is not below
+    with mpl.rc_context(STYLE):
+        figure = canvas(5.4, 6)
+        axes, share = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
+        for group in reversed(groups):
+            bins = pooled_reliability(content, group)
+            look: dict[str, Any] = {
+                "color": COLOURS[group.role],
+                "linestyle": _dashes(groups, group),
+            }
+            # a bin of a handful of voxels is noise
+            enough = [n >= _ENOUGH for n in bins.voxels]
+            sure = np.where(enough, bins.confidences, np.nan)
+            right = np.where(enough, bins.accuracies, np.nan)
+            if group.role == "member":
+                axes.plot(sure, right, linewidth=0.9, alpha=0.5, **look)
+                continue
+            label = group.name
+            axes.plot(sure, right, MARKERS[group.role], markersize=4, label=label, **look)
+            weights = np.where(enough, np.divide(bins.voxels, sum(bins.voxels)), np.nan)
+            share.stairs(100 * weights, np.linspace(0, 1, len(weights) + 1), baseline=None, **look)
+        if content.of_role("member"):
+            axes.plot([], [], color=COLOURS["member"], linewidth=0.9, alpha=0.5, label="members")
+        axes.set(ylabel="share of voxels that are right", xlim=(lowest, 1), ylim=(0, 1))
+        axes.legend(loc="upper left")
+        share.set(xlabel="confidence: the largest probability", ylabel="% of voxels")
+        share.set_yscale("log")
+        share.yaxis.set_major_formatter("{x:g}")
+        share.yaxis.set_minor_formatter("")
+        light_grid(axes, "both")
+        light_grid(share, "both")
+        svg = as_svg(figure, "reliability")
+    caption = (
+        f"Reliability within {content.protocol.foreground_margin:g} mm of the structures, "
+        f"{content.protocol.bins} bins, voxels of all cases and seeds pooled; bins of fewer than "
+        f"{_ENOUGH} voxels are left out. Below the diagonal a model is surer than it is right."
+    )
+    return Figure("reliability", svg, caption)
+
+
+def accuracy_against_time(content: Content) -> Figure | None:
+    """Mean Dice against the networks' seconds a case; None where nothing was timed."""
+    groups = [g for g in content.of_role(*ROLES) if _seconds(content, g)]
+    if not groups:
+        return None
+    with mpl.rc_context(STYLE):
+        figure = canvas(7, 4.2)
+        axes = figure.add_subplot()
+        for group in groups:
+            dice = group.run_means(content.decisive, DICE.of)
+            seconds = float(np.median(_seconds(content, group)))
+            colour, marker = COLOURS[group.role], MARKERS[group.role]
+            axes.plot([seconds] * len(dice), dice, marker, color=colour, alpha=0.6, markersize=6)
+            axes.annotate(
+                group.name,
+                (seconds, float(np.mean(dice))),
+                xytext=(7, -3),
+                textcoords="offset points",
+                fontsize=8.5,
+                color=INK,
+            )
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
+        axes.margins(x=0.2)
+        axes.set(xlabel="seconds of the networks a case (log scale)", ylabel="mean Dice")
+        axes.legend(handles=_legend(groups), loc="best", fontsize=8.5)
+        light_grid(axes, "both")
+        svg = as_svg(figure, "time")
+    return Figure("time", svg, "Accuracy against time. Each seed of an arm is a mark.")
+
+
+def pooled_reliability(content: Content, group: Group) -> Reliability:
+    """Bins over all voxels of all cases and runs."""
+    runs = [run.results[content.decisive] for run in group.measured(content.decisive)]
+    return Reliability.of_all(case.reliability for run in runs for case in run.cases)
+
+
+def _all_values(content: Content, group: Group) -> list[float]:
+    runs = group.measured(content.decisive)
+    return [case.dice for run in runs for case in run.results[content.decisive].cases]
+
+
+def _seconds(content: Content, group: Group) -> list[float]:
+    return [r.cost.network_seconds for r in group.measured(content.decisive) if r.cost]
+
+
+def _titled(content: Content, group: Group) -> str:
+    runs = len(group.measured(content.decisive))
+    return f"{group.name} ({runs} seeds)" if runs > 1 else group.name
+
+
+def _dashes(groups: Sequence[Group], group: Group) -> str:
+    """Groups of one role have one colour and differ by this."""
+    alike = [other.name for other in groups if other.role == group.role]
+    return ("-", "--", ":", "-.")[alike.index(group.name) % 4] if group.role != "member" else "-"
+
+
+def _legend(groups: Sequence[Group]) -> list[Line2D]:
+    present = [role for role in ROLES if any(group.role == role for group in groups)]
+    return [
+        Line2D([], [], color=COLOURS[r], marker=MARKERS[r], linestyle="", label=r) for r in present
+    ]
