@@ -14,7 +14,6 @@ import SimpleITK as sitk
 from KDSegmentationLogic.errors import KDSegError
 from KDSegmentationLogic.worker.volumes import (
     Volume,
-    describe,
     holds,
     read_volume,
     remove_file,
@@ -96,8 +95,7 @@ class SharedFolder:
         self._path, self._held = None, []
 
     def _held_file(self, image: sitk.Image, folder: Path) -> Volume | None:
-        fits = (v for v in self._held if describe(image, v.file) == v and holds(v, folder, image))
-        return next(fits, None)
+        return next((v for v in self._held if holds(v, folder, image)), None)
 
 
 def _remove_stale() -> None:

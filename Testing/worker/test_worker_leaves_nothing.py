@@ -120,7 +120,8 @@ def test_a_child_does_not_grow_from_job_to_job(
             assert ended(client, job).state == "done"
             assert client._child is not None
             sizes.append(psutil.Process(client._child.worker_pid).memory_info().rss)
-    assert max(sizes[8:]) - max(sizes[4:8]) < 10 * 2**20
+    # the least of each half: what an allocator still holds for a moment is no leak
+    assert min(sizes[8:]) - min(sizes[4:8]) < 10 * 2**20
 
 
 def _children() -> set[int]:
