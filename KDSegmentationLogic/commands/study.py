@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from KDSegmentationLogic.commands.console import Console
+from KDSegmentationLogic.commands.drafting import add_init
 from KDSegmentationLogic.commands.options import (
     add_data,
     add_general,
@@ -25,6 +26,7 @@ def add_parser(subparsers: Any) -> None:
         description="Run the experiment that a study file declares.",
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    add_init(actions)
     runs: ArgumentParser = actions.add_parser(
         "run",
         help="run a study, or go on with it",
