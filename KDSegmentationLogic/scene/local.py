@@ -69,6 +69,8 @@ class Predictors:
 class LocalClient:
     """Runs requests at once; ``monitor`` hears of their progress and can cancel them."""
 
+    busy = False
+
     def __init__(self, predictors: Predictors, monitor: Monitor | None = None) -> None:
         self._predictors = predictors
         self._monitor = monitor or Monitor()

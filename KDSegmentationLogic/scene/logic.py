@@ -229,6 +229,11 @@ class SceneLogic:
         """Those that wait or run, in their order."""
         return self._queue.tasks() if self._queue else []
 
+    @property
+    def busy(self) -> bool:
+        """Whether ``poll`` has anything to do: also while a cancelled run still ends."""
+        return bool(self.tasks()) or (self._client is not None and self._client.busy)
+
     def cancel(self, task: Task) -> None:
         """End a task; at once for the caller, within a second for the worker."""
         if self._queue:

@@ -52,6 +52,9 @@ class Job(Protocol):
 class Client(Protocol):
     """What runs requests: the worker's client, or this process (``local.LocalClient``)."""
 
+    @property
+    def busy(self) -> bool: ...
+
     def segment(
         self, images: Sequence[sitk.Image], bundle: Path, region: Region | None, settings: Settings
     ) -> Any: ...
@@ -130,7 +133,7 @@ class Queue:
 
     def wait(self, task: Task, tick: Callable[[], None]) -> None:
         """Poll until the task has ended. ``tick`` is called meanwhile; if it raises, or the user
-        interrupts, the task is cancelled."""
+        interrupts, the task is cancelled, and what runs it has let go of it."""
         try:
             while not task.ended:
                 self.poll()
@@ -138,7 +141,10 @@ class Queue:
                 if job is not None and not task.ended:
                     self._entries[0].client.wait(job, tick)
         except BaseException:
+            running = [one for one in self._entries if one.task is task and one.job is not None]
             self.cancel(task)
+            for entry in running:
+                entry.client.wait(entry.job)
             raise
 
     def cancel(self, task: Task, reason: str = "cancelled") -> None:

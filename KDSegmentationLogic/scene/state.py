@@ -19,6 +19,7 @@ MODULE = "KDSegmentation"
 _CLASS = "vtkMRMLScriptedModuleNode"
 _NODE = ("roi", "result", "picked", "reference")
 _NODES = ("volumes", "queue", "comparison")
+_MOST = 10_000  # of a damaged file
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,10 @@ def state_node() -> slicer.vtkMRMLScriptedModuleNode:
         node = slicer.mrmlScene.CreateNodeByClass(_CLASS)
         node.UnRegister(None)
         node.SetSingletonTag(MODULE)
+        node = slicer.mrmlScene.AddNode(node)
+    if node.GetModuleName() != MODULE:  # closing a scene resets a singleton
         node.SetModuleName(MODULE)
         node.SetName(MODULE)
-        node = slicer.mrmlScene.AddNode(node)
     return node
 
 
@@ -88,14 +90,14 @@ def read_state(node: slicer.vtkMRMLScriptedModuleNode) -> ModuleState:
         if name in _NODE:
             values[name] = node.GetNodeReferenceID(name) if _there(node, name) else None
             continue
+        if name in _NODES:
+            values[name] = _nodes(node, name)
+            continue
         try:
             value = json.loads(node.GetParameter(name))
         except ValueError:
             continue
-        if name in _NODES:
-            values[name] = _nodes(node, name, value)
-        elif (fitting := _fitted(value, hint)) is not None or value is None:
-            values[name] = fitting
+        values[name] = _fitted(value, hint)
     return ModuleState(**{k: v for k, v in values.items() if v is not None})
 
 
@@ -115,32 +117,23 @@ def write_state(node: slicer.vtkMRMLScriptedModuleNode, state: ModuleState) -> N
 
 
 def _refer(node: slicer.vtkMRMLScriptedModuleNode, name: str, ids: tuple[str | None, ...]) -> None:
-    """References for those that are chosen; the parameter says which places are empty."""
-    node.RemoveNodeReferenceIDs(name)
-    for node_id in ids:
-        if node_id is not None:
-            node.AddNodeReferenceID(name, node_id)
-    node.SetParameter(name, json.dumps([node_id is not None for node_id in ids]))
+    """A role for each place: the places of one role would close up where a node is removed."""
+    for place in range(max(len(ids), _places(node, name))):
+        node.SetNodeReferenceID(f"{name}.{place}", ids[place] if place < len(ids) else None)
+    node.SetParameter(name, json.dumps(len(ids)))
 
 
-def _nodes(
-    node: slicer.vtkMRMLScriptedModuleNode, name: str, chosen: Any
-) -> tuple[str | None, ...] | None:
-    if not isinstance(chosen, list) or sum(map(bool, chosen)) != node.GetNumberOfNodeReferences(
-        name
-    ):
-        return None
-    ids: list[str | None] = []
-    place = 0
-    for there in chosen:
-        found = node.GetNthNodeReference(name, place) if there else None
-        place += bool(there)
-        ids.append(found.GetID() if found else None)
-    if name == "volumes":
-        return tuple(ids)
+def _nodes(node: slicer.vtkMRMLScriptedModuleNode, name: str) -> tuple[str | None, ...]:
+    found = [node.GetNodeReference(f"{name}.{place}") for place in range(_places(node, name))]
+    ids = tuple(one.GetID() if one is not None else None for one in found)
     if name == "comparison" and None in ids:
-        return None
-    return tuple(one for one in ids if one is not None)
+        return ()
+    return ids if name == "volumes" else tuple(one for one in ids if one is not None)
+
+
+def _places(node: slicer.vtkMRMLScriptedModuleNode, name: str) -> int:
+    text = node.GetParameter(name) or ""
+    return min(int(text), _MOST) if text.isdecimal() else 0
 
 
 def _there(node: slicer.vtkMRMLScriptedModuleNode, name: str) -> bool:

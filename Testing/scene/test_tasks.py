@@ -19,7 +19,7 @@ from Testing.making import phantom
 from Testing.scene import cases
 
 
-@dataclass
+@dataclass(eq=False)
 class SlowJob:
     """A job that ends when the test says so."""
 
@@ -46,6 +46,8 @@ class Answer:
 class SlowClient:
     """A worker's client whose work is done by the test."""
 
+    busy = False
+
     def __init__(self) -> None:
         self.jobs: list[SlowJob] = []
         self.cancelled: list[SlowJob] = []
@@ -61,9 +63,10 @@ class SlowClient:
     def poll(self) -> None:
         """Nothing arrives by itself."""
 
-    def wait(self, _job: SlowJob, tick: Any) -> None:
-        self.while_waited()
-        tick()
+    def wait(self, job: SlowJob, tick: Any = None) -> None:
+        if job not in self.cancelled:
+            self.while_waited()
+            tick()
 
     def cancel(self, job: SlowJob) -> None:
         self.cancelled.append(job)

@@ -15,7 +15,14 @@ from Testing.scene.view.models import ENSEMBLE, STUDENT, WHOLE, channels, model
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.083, "0.08 s"), (0.4, "0.4 s"), (4.2, "4 s"), (200, "3 min"), (7500, "2 h 5 min")],
+    [
+        (0.083, "0.08 s"),
+        (0.4, "0.4 s"),
+        (1.2, "1.2 s"),
+        (12.4, "12 s"),
+        (200, "3 min"),
+        (7500, "2 h 5 min"),
+    ],
 )
 def test_times_are_said_as_one_says_them(seconds: float, text: str) -> None:
     assert duration(seconds) == text
@@ -171,10 +178,10 @@ def test_the_file_of_a_comparison_has_all_digits() -> None:
 
 def test_costs_are_said_in_a_line_a_model() -> None:
     runs: list[dict[str, float | int | str]] = [
-        {"model": "S", "seconds": 0.12, "peak memory (GiB)": 0.43, "device": "cpu"},
+        {"model": "S", "seconds": 0.1, "peak memory (GiB)": 0.43, "device": "cpu"},
         {"model": "E", "seconds": 1.2, "peak memory (GiB)": float("nan"), "device": "cpu"},
     ]
-    assert comparing.runs_text(runs) == "S: 0.1 s, 0.43 GiB, cpu\nE: 1 s, cpu"
+    assert comparing.runs_text(runs) == "S: 0.1 s, 0.43 GiB, cpu\nE: 1.2 s, cpu"
 
 
 def test_file_names_are_fit_for_every_system() -> None:
