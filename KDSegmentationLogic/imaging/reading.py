@@ -44,6 +44,9 @@ READERS = {
 }
 """File endings that are read, and ITK's reader of each. DICOM is known by its content."""
 
+MOST_STACKED = 8
+"""Volumes of a 4-D file up to which they are the channels of one case; more are a time series."""
+
 
 def ending_of(path: Path) -> str:
     """The ending of ``READERS`` that a file name has, lower case, or ""."""
@@ -79,13 +82,16 @@ def read_channels(paths: Sequence[Path | str], monitor: Monitor | None = None) -
     """Read the channels of one case onto the grid of the first.
 
     A channel on another grid is resampled in physical space (linear; beyond its edges its
-    least value), and ``monitor`` is told.
+    least value), and ``monitor`` is told. A single NIfTI file with a fourth axis of 2 to
+    ``MOST_STACKED`` volumes holds all channels, as the Medical Segmentation Decathlon stores them.
 
     Raises
     ------
     ImageError : as ``read_image``; or a channel that shares no place with the first one.
     """
     files = [Path(path) for path in paths]
+    if len(files) == 1 and (count := _stacked(files[0])) > 1:
+        return _read_stacked(files[0], count)
     images = [read_image(path, monitor=monitor) for path in files]
     return on_one_grid(images, [path.name for path in files], monitor or Monitor())
 
@@ -120,6 +126,44 @@ def read_labels(path: Path | str) -> sitk.Image:
     for key in image.GetMetaDataKeys():
         labels.SetMetaData(key, image.GetMetaData(key))
     return labels
+
+
+def _stacked(path: Path) -> int:
+    """How many channels a 4-D NIfTI file holds; 1 for any other file, and for a time series."""
+    if ending_of(path) not in (".nii", ".nii.gz") or not path.is_file():
+        return 1
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(READERS[".nii"])
+    reader.SetFileName(str(path))
+    try:
+        with _quiet():
+            reader.ReadImageInformation()
+    except RuntimeError:
+        return 1  # reading it says what is wrong
+    size = reader.GetSize()
+    return size[3] if len(size) == 4 and size[3] <= MOST_STACKED else 1
+
+
+def _read_stacked(path: Path, count: int) -> list[sitk.Image]:
+    with _quiet():
+        _check_readable(path)
+        header = nifti.read_header(path)
+        reader = sitk.ImageFileReader()
+        reader.SetImageIO(READERS[".nii"])
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        images = []
+        for channel in range(count):
+            reader.SetExtractSize([*reader.GetSize()[:3], 0])
+            reader.SetExtractIndex([0, 0, 0, channel])
+            try:
+                image = reader.Execute()
+            except RuntimeError as error:
+                raise _translated(str(error), path, ending_of(path)) from error
+            nifti.check_position(header, image, path)
+            check_image(image, f"{path}, channel {channel},")
+            images.append(_without_metadata(image))
+    return images
 
 
 def _read(path: Path, series: str | None, monitor: Monitor | None) -> sitk.Image:

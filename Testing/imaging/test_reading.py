@@ -176,6 +176,27 @@ def test_channels_on_one_grid_are_left_as_they_are(tmp_path: Path, volume: sitk.
     np.testing.assert_array_equal(array(first), array(second))
 
 
+def test_channels_stacked_in_one_file_are_read_apart(tmp_path: Path, volume: sitk.Image) -> None:
+    path = tmp_path / "all.nii.gz"
+    second = sitk.Cast(volume * 2 + 1, volume.GetPixelID())
+    sitk.WriteImage(sitk.JoinSeries([volume, second]), str(path))
+
+    images = read_channels([path])
+
+    assert [array(image).tolist() for image in images] == [
+        array(image).tolist() for image in (volume, second)
+    ]
+    assert all(same_grid(image, volume) for image in images)
+
+
+def test_a_time_series_is_not_taken_for_channels(tmp_path: Path, volume: sitk.Image) -> None:
+    path = tmp_path / "bold.nii.gz"
+    sitk.WriteImage(sitk.JoinSeries([volume] * 9), str(path))
+
+    with pytest.raises(ImageError, match="has 4 dimensions"):
+        read_channels([path])
+
+
 def test_a_channel_on_another_grid_is_resampled_with_a_notice(tmp_path: Path) -> None:
     """Values that rise with the position (mm) are the same at the same place on any grid."""
     z, y, x = np.mgrid[:12, :12, :12].astype(np.float32)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from KDSegmentationLogic.bundles.description import Channel, Grid, Normalisation
 from KDSegmentationLogic.errors import DatasetError
@@ -141,6 +142,31 @@ def test_pictures_are_a_data_set_of_two_dimensions(tmp_path: Path) -> None:
 
     assert dataset.dimensions == 2
     assert load(dataset)[0][1] == {0, 1}
+
+
+def test_decathlon_channels_stacked_in_one_file_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "Task05_Prostate"
+    both = sitk.JoinSeries([sitk.GetImageFromArray(made.volume(seed=n)) for n in (0, 1)])
+    names = ["prostate_00", "prostate_01", "prostate_02", "prostate_03"]
+    for name in names:
+        made.write_image(folder / "labelsTr" / f"{name}.nii.gz", made.labels((1, 2)))
+        (folder / "imagesTr").mkdir(exist_ok=True)
+        sitk.WriteImage(both, str(folder / "imagesTr" / f"{name}.nii.gz"))
+    made.write_json(
+        folder / "dataset.json",
+        {
+            "modality": {"0": "T2", "1": "ADC"},
+            "labels": {"0": "background", "1": "PZ", "2": "TZ"},
+            "training": [{"image": f"./imagesTr/{name}.nii.gz"} for name in names],
+        },
+    )
+
+    dataset = read_dataset(folder)
+
+    assert (dataset.channels, dataset.dimensions) == (("T2", "ADC"), 3)
+    channels = [Channel(name, "MR", Normalisation("none")) for name in dataset.channels]
+    case = load_cases(dataset.split("val"), channels, Grid(3), [1, 2], Monitor())[0]
+    assert np.array_equal(case.image, np.stack([made.volume(seed=n) for n in (0, 1)]))
 
 
 def test_names_beyond_ascii_are_read(tmp_path: Path) -> None:
