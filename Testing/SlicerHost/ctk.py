@@ -9,7 +9,7 @@ from typing import Any
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from Testing.SlicerHost import dialogs
-from Testing.SlicerHost.widgets import base, stand_in, stored
+from Testing.SlicerHost.widgets import base, inside, stand_in, stored
 
 _HEADER = 24
 
@@ -34,7 +34,7 @@ class ctkCollapsibleButton(base(QtWidgets.QAbstractButton)):  # type: ignore[mis
         QtWidgets.QAbstractButton.setChecked(self, True)
         self.setContentsMargins(0, _HEADER, 0, 0)
         self.setSizePolicy(QtWidgets.QSizePolicy.Preferred, QtWidgets.QSizePolicy.Preferred)
-        self.toggled.connect(self._toggled)
+        inside(self, "toggled(bool)", self._toggled)
 
     def _toggled(self, checked: bool) -> None:
         if self.collapsed == checked:
@@ -98,8 +98,8 @@ class ctkSliderWidget(base(QtWidgets.QWidget)):  # type: ignore[misc]
         row.addWidget(self._box)
         self._box.maximum = 99.0
         self._spread()
-        self._slider.valueChanged.connect(self._slid)
-        self._box.valueChanged.connect(self._typed)
+        inside(self._slider, "valueChanged(int)", self._slid)
+        inside(self._box, "valueChanged(double)", self._typed)
 
     def _spread(self) -> None:
         """The slider counts the spin box's steps."""
@@ -160,8 +160,9 @@ class ctkCheckableComboBox(base(QtWidgets.QComboBox)):  # type: ignore[misc]
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
-        QtWidgets.QComboBox.model(self).rowsInserted.connect(self._inserted)
-        QtWidgets.QComboBox.model(self).dataChanged.connect(self._changed)
+        model = QtWidgets.QComboBox.model(self)
+        inside(model, "rowsInserted(QModelIndex,int,int)", self._inserted)
+        inside(model, "dataChanged(QModelIndex,QModelIndex)", self._changed)
 
     def _inserted(self, _parent: Any, first: int, last: int) -> None:
         for row in range(first, last + 1):
@@ -217,8 +218,8 @@ class ctkPathLineEdit(base(QtWidgets.QWidget)):  # type: ignore[misc]
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self._edit)
         row.addWidget(self._button)
-        self._edit.textChanged.connect(self._changed)
-        self._button.clicked.connect(self.browse)
+        inside(self._edit, "textChanged(QString)", self._changed)
+        inside(self._button, "clicked()", self.browse)
 
     def _changed(self, path: str) -> None:
         self.currentPathChanged(path)

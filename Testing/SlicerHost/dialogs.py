@@ -67,7 +67,9 @@ class QMessageBox(dialect_class(QtWidgets.QMessageBox)):  # type: ignore[misc]
     generated = True
 
     def exec(self) -> int:
-        buttons = [_plain(button) for button in self.buttons()]
+        # The one that unfolds the details is no answer.
+        action = QtWidgets.QMessageBox.ButtonRole.ActionRole
+        buttons = [_plain(b) for b in self.buttons() if self.buttonRole(b) != action]
         read = QtCore.QObject.property
         box = Box(
             read(self, "icon").name,
@@ -78,8 +80,9 @@ class QMessageBox(dialect_class(QtWidgets.QMessageBox)):  # type: ignore[misc]
         )
         answers.boxes.append(box)
         if len(buttons) <= 1:
-            self.addButton(QtWidgets.QMessageBox.StandardButton.Ok) if not buttons else None
-            return _click(self, _plain(self.buttons()[0]))
+            if not buttons:
+                buttons = [_plain(self.addButton(QtWidgets.QMessageBox.StandardButton.Ok))]
+            return _click(self, buttons[0])
         return _click(self, answers.take(box.text))
 
     @classmethod

@@ -86,6 +86,8 @@ class Host:
             slicer.mrmlScene.Clear()
             self.views.close_down()
             self.window.delete()
+            self.manager.delete()
+            self.application.delete()
             slicer.mrmlScene.Clear()
             self.events()
         finally:
@@ -214,7 +216,7 @@ class Host:
 
     def press(self, widget: Any, key: Any) -> None:
         """Press one key, such as ``qt.Qt.Key_Escape``, over a widget."""
-        QtTest.QTest.keyClick(unwrap(widget), key)
+        QtTest.QTest.keyClick(unwrap(widget), QtCore.Qt.Key(key))
         self.events()
 
     def grab(self, path: Path | str, widget: Any = None) -> QtGui.QImage:
@@ -277,19 +279,28 @@ def _settings(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _imports(modules: dict[str, ModuleType]) -> Iterator[None]:
-    """Make the host's modules importable, and put back what the test imported or dropped."""
+    """Make the host's modules importable, and afterwards put back what was there."""
     path = list(sys.path)
-    before = dict(sys.modules)
+    hidden = {name: sys.modules[name] for name in modules if name in sys.modules}
+    package = _package()
     sys.modules.update(modules)
     try:
         yield
     finally:
         sys.path[:] = path
-        ours = [name for name in sys.modules if name.startswith("KDSegmentation")]
-        for name in {*modules, *ours}:
+        now = _package()
+        if any(now.get(name) is not module for name, module in package.items()):
+            # The test reloaded the package; others hold classes of the first import.
+            for name in now:
+                del sys.modules[name]
+            sys.modules.update(package)
+        for name in modules:
             sys.modules.pop(name, None)
-        kept = {n: m for n, m in before.items() if n in modules or n.startswith("KDSegmentation")}
-        sys.modules.update(kept)
+        sys.modules.update(hidden)
+
+
+def _package() -> dict[str, ModuleType]:
+    return {n: m for n, m in sys.modules.items() if n.split(".")[0] == "KDSegmentationLogic"}
 
 
 @contextlib.contextmanager

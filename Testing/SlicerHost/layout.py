@@ -124,6 +124,10 @@ class qMRMLLayoutManager(base(QtWidgets.QWidget)):  # type: ignore[misc]
             widget.setParent(None)
         old, self._frame = self._frame, self._build(root)
         QtWidgets.QWidget.layout(self).addWidget(self._frame)
+        for widget in self._frame.findChildren(QtWidgets.QFrame):
+            if widget in self._slices.values() or widget in self._three_d.values():
+                widget.setVisible(True)
+        self._frame.setVisible(True)
         if old is not None:
             old.delete()
 
@@ -148,11 +152,11 @@ class qMRMLLayoutManager(base(QtWidgets.QWidget)):  # type: ignore[misc]
         if node.IsA("vtkMRMLSliceNode"):
             if name not in self._slices:
                 self._slices[name] = qMRMLSliceWidget(self._slice_logic(node))
-            return _shown(self._slices[name])
+            return self._slices[name]
         if node.IsA("vtkMRMLViewNode"):
             if name not in self._three_d:
                 self._three_d[name] = qMRMLThreeDWidget(node)
-            return _shown(self._three_d[name])
+            return self._three_d[name]
         # Tables and plots: an empty place.
         return base(QtWidgets.QWidget)()
 
@@ -163,11 +167,6 @@ class qMRMLLayoutManager(base(QtWidgets.QWidget)):  # type: ignore[misc]
         logic.SetSliceNode(node)
         self._slice_logics.AddItem(logic)
         return logic
-
-
-def _shown(widget: Any) -> Any:
-    widget.setVisible(True)
-    return widget
 
 
 def _nodes() -> list[Any]:

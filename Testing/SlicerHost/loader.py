@@ -9,7 +9,7 @@ from typing import Any
 
 from PySide6 import QtCore, QtUiTools
 
-from Testing.SlicerHost.properties import adopt, dialect_class, qt_name
+from Testing.SlicerHost.properties import adopt, dialect_class, loading, qt_name
 
 _STAND_INS: dict[str, type] = {}
 
@@ -51,7 +51,11 @@ class QUiLoader(dialect_class(QtCore.QObject)):  # type: ignore[misc]
         buffer.setData(Xml.tostring(root))
         buffer.open(QtCore.QIODevice.OpenModeFlag.ReadOnly)
         loader = _Loader()
-        widget = adopt(loader.load(buffer, parent))
+        loading.append(True)
+        try:
+            widget = adopt(loader.load(buffer, parent))
+        finally:
+            loading.pop()
         if widget is None:
             raise RuntimeError(loader.errorString())
         for entry in connections:

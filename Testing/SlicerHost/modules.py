@@ -15,6 +15,8 @@ from PySide6 import QtCore, QtWidgets
 from Testing.SlicerHost.mrml_tables import qMRMLSegmentEditorWidget
 from Testing.SlicerHost.widgets import base, stand_in, stored
 
+_NO_FILE = Path(__file__).with_name("SegmentEditor") / "SegmentEditor.py"
+
 
 @stand_in
 class qSlicerScriptedLoadableModule(base(QtCore.QObject)):  # type: ignore[misc]
@@ -112,7 +114,7 @@ class qSlicerModuleManager(base(QtCore.QObject)):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self._modules: dict[str, Any] = {}
-        self._add(qSlicerScriptedLoadableModule("SegmentEditor", Path(__file__)))
+        self._add(qSlicerScriptedLoadableModule("SegmentEditor", _NO_FILE))
 
     def _add(self, description: Any) -> None:
         self._modules[description.moduleName] = description
@@ -152,6 +154,10 @@ class qSlicerModuleManager(base(QtCore.QObject)):  # type: ignore[misc]
             self.moduleAboutToBeUnloaded(name)
             vars(slicer.modules).pop(name.lower(), None)
             vars(slicer.modules).pop(name + "Widget", None)
+            folder = Path(description.path).parent
+            for imported, source in list(sys.modules.items()):
+                if folder in Path(getattr(source, "__file__", None) or "/").parents:
+                    del sys.modules[imported]
             if description._widget is not None:
                 description._widget._python = None
                 description._widget.delete()

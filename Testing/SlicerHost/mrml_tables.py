@@ -10,7 +10,8 @@ import slicer
 import vtk
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from Testing.SlicerHost.widgets import base, stand_in, stored
+from Testing.SlicerHost.properties import unwrap
+from Testing.SlicerHost.widgets import base, inside, stand_in, stored, weakly
 
 _CHECKED, _UNCHECKED = QtCore.Qt.CheckState.Checked, QtCore.Qt.CheckState.Unchecked
 
@@ -28,7 +29,7 @@ class _Watched:
         self.forget()
         self.node = node
         if node is not None:
-            self._tags = [node.AddObserver(event, self._changed) for event in self._events]
+            self._tags = [node.AddObserver(event, weakly(self._changed)) for event in self._events]
         self._shown()
 
     def forget(self, *_ignored: Any) -> None:
@@ -87,8 +88,9 @@ class qMRMLSegmentsTableView(base(QtWidgets.QWidget)):  # type: ignore[misc]
         self._table.setHorizontalHeaderLabels(["Name", "Color"])
         self._table.setSelectionBehavior(QtWidgets.QAbstractItemView.SelectionBehavior.SelectRows)
         QtWidgets.QVBoxLayout(self).addWidget(self._table)
-        self._table.itemChanged.connect(self._ticked)
-        self._table.selectionModel().selectionChanged.connect(self._selected)
+        inside(self._table, "itemChanged(QTableWidgetItem*)", self._ticked)
+        selected = "selectionChanged(QItemSelection,QItemSelection)"
+        inside(unwrap(self._table.selectionModel()), selected, self._selected)
         self._ids: list[str] = []
         segmentation = slicer.vtkSegmentation
         events = (

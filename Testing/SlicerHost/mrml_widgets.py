@@ -7,10 +7,11 @@ from __future__ import annotations
 from typing import Any
 
 import slicer
+import slicer.util
 import vtk
 from PySide6 import QtCore, QtWidgets
 
-from Testing.SlicerHost.widgets import base, stand_in, stored
+from Testing.SlicerHost.widgets import base, inside, stand_in, stored, weakly
 
 
 class _SceneWidget(base(QtWidgets.QWidget)):  # type: ignore[misc]
@@ -39,7 +40,7 @@ class _SceneWidget(base(QtWidgets.QWidget)):  # type: ignore[misc]
                 slicer.vtkMRMLScene.EndBatchProcessEvent,
                 slicer.vtkMRMLScene.EndCloseEvent,
             ):
-                self._tags.append((scene, scene.AddObserver(event, self._scene_changed)))
+                self._tags.append((scene, scene.AddObserver(event, weakly(self._scene_changed))))
             QtCore.QObject.connect(self, "2destroyed()", _Forgetter(self._tags))
         self._scene_changed(None, "")
         self.mrmlSceneChanged(scene)
@@ -124,7 +125,7 @@ class qMRMLNodeComboBox(_SceneWidget):
         column = QtWidgets.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self._box)
-        self._box.connect("activated(int)", self._activated)
+        inside(self._box, "activated(int)", self._activated)
         QtCore.QObject.connect(self, "2destroyed()", _Forgetter(self._named))
 
     def addAttribute(self, kind: str, name: str, value: Any = None) -> None:
@@ -187,19 +188,22 @@ class qMRMLNodeComboBox(_SceneWidget):
     def _offered(self) -> list[Any]:
         if self._scene is None:
             return []
-        count = self._scene.GetNumberOfNodes()
-        nodes = (self._scene.GetNthNode(index) for index in range(count))
-        return [node for node in nodes if self._fits(node)]
+        kinds, hidden = self.nodeTypes, self.showHidden
+        children, unwanted = self.showChildNodeTypes, self.hideChildNodeTypes
+        found = [node for kind in kinds for node in slicer.util.getNodesByClass(kind, self._scene)]
+        if len(kinds) > 1:
+            count = self._scene.GetNumberOfNodes()
+            found = [n for n in map(self._scene.GetNthNode, range(count)) if n in found]
+        return [
+            node
+            for node in found
+            if (children or node.GetClassName() in kinds)
+            and (hidden or not node.GetHideFromEditors())
+            and not any(node.IsA(kind) for kind in unwanted)
+            and self._has_attributes(node)
+        ]
 
-    def _fits(self, node: Any) -> bool:
-        kinds = self.nodeTypes
-        exact = node.GetClassName() in kinds
-        if not exact and not (self.showChildNodeTypes and any(node.IsA(kind) for kind in kinds)):
-            return False
-        if node.GetHideFromEditors() and not self.showHidden:
-            return False
-        if any(node.IsA(kind) for kind in self.hideChildNodeTypes):
-            return False
+    def _has_attributes(self, node: Any) -> bool:
         return all(
             node.GetAttribute(name) is not None and value in (None, node.GetAttribute(name))
             for kind, name, value in self._attributes
@@ -210,7 +214,8 @@ class qMRMLNodeComboBox(_SceneWidget):
         for node, tag in self._named:
             node.RemoveObserver(tag)
         modified = vtk.vtkCommand.ModifiedEvent
-        self._named[:] = [(node, node.AddObserver(modified, self._renamed)) for node in nodes]
+        renamed = weakly(self._renamed)
+        self._named[:] = [(node, node.AddObserver(modified, renamed)) for node in nodes]
 
     def _renamed(self, node: Any, _event: str) -> None:
         if node.GetID() in self._ids:

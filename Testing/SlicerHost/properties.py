@@ -22,6 +22,9 @@ from Testing.SlicerHost import signals
 _MODULES = (QtCore, QtGui, QtWidgets, QtUiTools)
 _classes: dict[type, type] = {}
 _properties: dict[type, dict[str, bool]] = {}
+loading: list[bool] = []
+"""Not empty while PySide reads a ``.ui`` file: it sets the named children as attributes."""
+
 _being_read: set[tuple[int, str]] = set()
 
 # In PySide, part of no Qt version that Slicer is built with, or Python's and not Qt's.
@@ -52,6 +55,8 @@ class Dialect:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if _write(self, name, value):
+            return
+        if loading and isinstance(value, QtCore.QObject) and not name.startswith("_"):
             return
         if _is_users(type(self)) or (self.stand_in and name.startswith("_")):
             super().__setattr__(name, value)
@@ -95,7 +100,7 @@ def _read(instance: Any, name: str, plain: Callable[[str], Any]) -> Any:
     _alive(instance, name)
     if name == "name":
         name = "objectName"
-    if name in properties(type(instance)) or name in _dynamic(instance):
+    if name in properties(type(instance)):
         # Qt asks Python for a virtual getter (sizeHint) while the property is read.
         if (id(instance), name) in _being_read:
             return plain(name)
@@ -106,7 +111,12 @@ def _read(instance: Any, name: str, plain: Callable[[str], Any]) -> Any:
             _being_read.discard((id(instance), name))
     if name in _PYTHONQTS:  # PySide has its own connect, whatever a subclass says
         return partial(_PYTHONQTS[name], instance)
-    value = plain(name)
+    try:
+        value = plain(name)
+    except AttributeError:
+        if name in _dynamic(instance):
+            return adopt(QtCore.QObject.property(instance, name))
+        raise
     if isinstance(value, QtCore.SignalInstance):
         return signals.Signal(instance, name, value)
     return _Call(value) if type(value).__name__ == "builtin_function_or_method" else value
@@ -124,7 +134,8 @@ def _write(instance: Any, name: str, value: Any) -> bool:
         raise AttributeError(f"the property {name} of {kind} is read only")
     if isinstance(value, PurePath):
         raise TypeError(f"{name} takes no pathlib path: write str(path)")
-    if not QtCore.QObject.setProperty(instance, name, unwrap(value)) and name in known:
+    given = list(value) if isinstance(value, tuple) else unwrap(value)
+    if not QtCore.QObject.setProperty(instance, name, given) and name in known:
         raise AttributeError(f"{name} of {kind} does not take {value!r}")
     return True
 

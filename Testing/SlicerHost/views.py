@@ -21,7 +21,8 @@ from KDSegmentationLogic.scene import rendering
 from Testing.SlicerHost.widgets import base, stand_in
 
 _MARKUPS = "vtkMRMLMarkupsDisplayableManager"
-_SLICE = (*rendering._SLICE_MANAGERS, _MARKUPS)
+_CROSSHAIR = "vtkMRMLCrosshairDisplayableManager"  # scrolls the slices, too
+_SLICE = (*rendering._SLICE_MANAGERS, _MARKUPS, _CROSSHAIR)
 _THREE_D = (*rendering._THREE_D_MANAGERS, _MARKUPS)
 _BUTTONS = {
     QtCore.Qt.MouseButton.LeftButton: "LeftButton",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -41,3 +42,19 @@ def stored(
 
 
 _names: list[str] = []
+
+
+def weakly(method: Callable[..., None]) -> Callable[..., None]:
+    """An observer or slot that keeps no widget alive: VTK and Qt hold on to what they call."""
+    reference = weakref.WeakMethod(method)
+
+    def call(*arguments: Any) -> None:
+        if (alive := reference()) is not None:
+            alive(*arguments)
+
+    return call
+
+
+def inside(sender: QtCore.QObject, signal: str, method: Callable[..., None]) -> None:
+    """Connect two parts of one stand-in."""
+    QtCore.QObject.connect(sender, "2" + signal, weakly(method))
