@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from KDSegmentationLogic.bundles.bundle import Bundle
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Networks converted by tests, in child processes too, are not left with the user."""
+    os.environ["KDSEG_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """The folder of real labelled images named by ``KDSEG_DATA``; skips where there is none."""

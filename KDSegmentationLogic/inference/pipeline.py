@@ -21,12 +21,20 @@ from KDSegmentationLogic.dependencies import SEGMENTING, require
 from KDSegmentationLogic.imaging.geometry import MODALITY_KEY
 from KDSegmentationLogic.inference.engines.base import EngineMemoryError
 from KDSegmentationLogic.inference.engines.registry import (
+    Choice,
     available_cores,
-    choose_device,
+    choose,
     open_engine,
 )
 from KDSegmentationLogic.inference.memory import memory_checked, too_large
-from KDSegmentationLogic.inference.predict import HALVINGS, Plan, Runner, plan_passes, predict
+from KDSegmentationLogic.inference.predict import (
+    HALVINGS,
+    Plan,
+    Runner,
+    plan_passes,
+    predict,
+    score_grid,
+)
 from KDSegmentationLogic.inference.preprocess import (
     Prepared,
     check_images,
@@ -109,9 +117,9 @@ class Predictor:
         self.bundle = bundle
         self.settings = settings or Settings()
         require(*SEGMENTING)
-        self.device, reason = choose_device(self.settings.device)
-        (monitor or Monitor()).notice(f"Running on {self.device}: {reason}.")
-        self._runners = self._open(self.device)
+        self.choice = choose(self.settings.device, self.settings.engine, bundle)
+        (monitor or Monitor()).notice(str(self.choice))
+        self._runners = self._open(self.choice)
 
     def segment(
         self,
@@ -180,7 +188,7 @@ class Predictor:
             if device == "cpu":
                 raise too_large()
             monitor.notice(f"Out of memory on {device}: going on with the CPU.")
-            runners = self._open("cpu")
+            runners = self._open(choose("cpu", self.settings.engine, self.bundle))
 
     def _on_one_device(
         self, runners: list[Runner], prepared: Prepared, monitor: Monitor
@@ -190,7 +198,7 @@ class Predictor:
         budget = self._budget(prepared, runners[0].engine.device)
         failed = None
         for shrink in range(HALVINGS + 2):
-            passes = plan_passes(runners, (z, y, x), budget, shrink)
+            passes = plan_passes(runners, (z, y, x), budget, shrink, logits=True)
             plans = [plan for member in passes for plan in member]
             windows = [plan.tiling.size for plan in plans]
             if windows == failed:  # the budget had already chosen what this step would try
@@ -210,10 +218,10 @@ class Predictor:
 
     def _attempt(self, prepared: Prepared, passes: list[list[Plan]], monitor: Monitor) -> Restored:
         values = np.array([0, *(label.value for label in self.bundle.description.labels)])
-        planes = predict(prepared.array, passes, monitor, self.settings.uncertainty)
-        return restore(
-            planes, prepared, values, self.settings.probabilities, self.settings.uncertainty
-        )
+        probabilities, uncertainty = self.settings.probabilities, self.settings.uncertainty
+        planes = predict(prepared.array, passes, monitor, uncertainty)
+        grid = score_grid(passes)
+        return restore(planes, prepared, values, probabilities, uncertainty, grid, self._threads)
 
     def _budget(self, prepared: Prepared, device: str) -> float:
         """Bytes that one forward and its buffers may take."""
@@ -264,18 +272,26 @@ class Predictor:
             entropy=placed(restored.entropy),
         )
 
-    def _open(self, device: str) -> list[Runner]:
+    def _open(self, choice: Choice) -> list[Runner]:
         return [
-            Runner(member, open_engine(self.settings.engine, self.bundle, member, device))
-            for member in self.bundle.description.members
+            Runner(m, open_engine(choice.engine, self.bundle, m, choice.device, self._threads))
+            for m in self.bundle.description.members
         ]
+
+    @property
+    def device(self) -> str:
+        """Where images start; see ``Result.device``."""
+        return self.choice.device
+
+    @property
+    def _threads(self) -> int:
+        return self.settings.threads or available_cores()
 
     def _set_threads(self) -> None:
         import torch
 
-        threads = self.settings.threads or available_cores()
-        torch.set_num_threads(threads)
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+        torch.set_num_threads(self._threads)
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(self._threads)
 
     def _warn_of_spacing(self, image: sitk.Image, monitor: Monitor) -> None:
         expected = self.bundle.description.expects.spacing_range_mm

@@ -1,4 +1,9 @@
-"""From the prepared array to probabilities: members, views, windows, mean and deviation."""
+"""From the prepared array to scores: members, views, windows, mean and deviation.
+
+Scores are the mean of the members' probabilities on the network's grid. Of a single 3-D network
+they may also be its logits, at the lower resolution at which a student computes them: an eighth
+of the memory, no softmax over the volume, and interpolated once instead of twice.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,7 @@ import numpy as np
 from KDSegmentationLogic.bundles.description import Member, View
 from KDSegmentationLogic.errors import BundleError
 from KDSegmentationLogic.inference.engines.base import Engine
-from KDSegmentationLogic.inference.restore import Planes
+from KDSegmentationLogic.inference.restore import Planes, ScoreGrid
 from KDSegmentationLogic.inference.windows import (
     Block,
     Shape,
@@ -24,6 +29,8 @@ from KDSegmentationLogic.progress import Monitor
 SLICE_AXIS: dict[View, int] = {"axial": 0, "coronal": 1, "sagittal": 2}
 HALVINGS = 2  # a quarter of a patch along each axis; below, a network sees too little
 _SLICES_AT_ONCE = 8
+# probabilities take the interpolated logits and a copy with the classes apart; 1.2: allocator
+_SOFTMAX_BYTES = 1.2 * 2 * 4
 
 
 @dataclass(frozen=True)
@@ -38,39 +45,59 @@ class Runner:
 class Plan:
     """One pass over the volume: a member, the axis of its slices (None: 3-D), its windows.
 
+    tiling : over the scores, of which one voxel stands for ``stride`` of the network's grid.
     bytes_needed : estimated, with what waits of the other passes meanwhile.
+    logits : the scores are logits, not probabilities.
     """
 
     runner: Runner
     slice_axis: int | None
     tiling: Tiling
     bytes_needed: float
+    stride: Shape = (1, 1, 1)
+    logits: bool = False
 
 
 def plan_passes(
-    runners: Sequence[Runner], shape: Shape, budget_bytes: float, shrink: int = 0
+    runners: Sequence[Runner],
+    shape: Shape,
+    budget_bytes: float,
+    shrink: int = 0,
+    logits: bool = False,
 ) -> list[list[Plan]]:
     """The passes of each member over a volume [z, y, x].
 
     A member that may see the whole image does so where its forward fits ``budget_bytes``;
     otherwise windows of its patch size, or halves of it, the smallest even where they do not
     fit. ``shrink`` (0 to ``HALVINGS`` + 1) rules out the largest of these after an engine ran
-    out of memory.
+    out of memory. ``logits``: for their scores, where ``gives_logits``.
     """
     together = sum(len(_slice_axes(runner.member)) for runner in runners)
+    logits = logits and gives_logits(runners)
     return [
         [
-            _plan(runner, shape, axis, budget_bytes, shrink, together)
+            _plan(runner, shape, axis, budget_bytes, shrink, together, logits)
             for axis in _slice_axes(runner.member)
         ]
         for runner in runners
     ]
 
 
+def gives_logits(runners: Sequence[Runner]) -> bool:
+    """Whether nothing has to be averaged: one member, and that 3-D."""
+    return len(runners) == 1 and _slice_axes(runners[0].member) == (None,)
+
+
+def score_grid(passes: list[list[Plan]]) -> ScoreGrid:
+    """Where the scores of ``predict`` lie on the network's grid, and what they are."""
+    plan = passes[0][0]
+    return ScoreGrid(plan.stride, plan.runner.member.temperature if plan.logits else None)
+
+
 def predict(
     array: np.ndarray, passes: list[list[Plan]], monitor: Monitor, deviation: bool = False
 ) -> Iterator[Planes]:
-    """Mean of the members' probabilities, plane by plane in ascending order.
+    """The scores of all members together, plane by plane in ascending order.
 
     Parameters
     ----------
@@ -80,7 +107,12 @@ def predict(
     """
     total = sum(plan.tiling.count for plans in passes for plan in plans)
     count = _Counter(total, monitor)
-    streams = [_run(array, plan, monitor, count) for plans in passes for plan in plans]
+    # several passes wait for each other: running ahead would hold all of their windows at once
+    streams = [
+        _run(array, p, monitor, count, ahead=total > 1 and len(passes) == len(plans) == 1)
+        for plans in passes
+        for p in plans
+    ]
     for start, blocks in lockstep(streams):
         members, position = [], 0
         for plans in passes:
@@ -124,17 +156,19 @@ def _plan(
     budget_bytes: float,
     shrink: int,
     together: int,
+    logits: bool,
 ) -> Plan:
     """The largest windows that fit: the whole volume, the patch, or the patch halved."""
+    a, b, c = runner.engine.stride if logits else (1, 1, 1)
     for sizes in _window_sizes(runner, shape, slice_axis)[shrink:]:
-        needed = _bytes(runner, shape, slice_axis, sizes, together)
+        needed = _bytes(runner, shape, slice_axis, sizes, together, a * b * c if logits else None)
         if needed <= budget_bytes:
             break
     z, y, x = (
-        axis_windows(length, size, runner.member.overlap, blend=axis != slice_axis)
-        for axis, (length, size) in enumerate(zip(shape, sizes, strict=True))
+        axis_windows(-(-length // s), -(-size // s), runner.member.overlap, axis != slice_axis)
+        for axis, (length, size, s) in enumerate(zip(shape, sizes, (a, b, c), strict=True))
     )
-    return Plan(runner, slice_axis, Tiling(z, y, x), needed)
+    return Plan(runner, slice_axis, Tiling(z, y, x), needed, (a, b, c), logits)
 
 
 def _window_sizes(runner: Runner, shape: Shape, slice_axis: int | None) -> list[Shape]:
@@ -156,26 +190,38 @@ def _window_sizes(runner: Runner, shape: Shape, slice_axis: int | None) -> list[
 
 
 def _bytes(
-    runner: Runner, shape: Shape, slice_axis: int | None, window: Shape, together: int
+    runner: Runner,
+    shape: Shape,
+    slice_axis: int | None,
+    window: Shape,
+    together: int,
+    coarser: int | None,
 ) -> float:
     """Memory of one forward of a window and of what the passes, ``together``, keep meanwhile.
 
     All passes go down the volume side by side; each is taken to keep as much as this one.
+    ``coarser``: voxels that one of the logits stands for; None: probabilities are made.
     """
     engine = runner.engine
     voxels = float(np.prod(window))
-    result = 0.0
+    scores = voxels * engine.classes * 4 / (coarser or 1)
+    # a window's scores stay while its slices, or those of the next window, are computed
+    result = scores if slice_axis is not None or (coarser and window != shape) else 0.0
     if slice_axis is not None:
-        result = voxels * engine.classes * 4
         voxels *= min(_SLICES_AT_ONCE, window[slice_axis]) / window[slice_axis]
-    kept = window[0] * shape[1] * shape[2] * engine.classes * 4.0
+    kept = window[0] * shape[1] * shape[2] * engine.classes * 4.0 / (coarser or 1)
     keeping = together if window != shape else together - 1
-    return voxels * engine.bytes_per_voxel + result + keeping * kept
+    a_voxel = engine.bytes_per_voxel + (0 if coarser else _SOFTMAX_BYTES * engine.classes)
+    return voxels * a_voxel + result + keeping * kept
 
 
-def _run(array: np.ndarray, plan: Plan, monitor: Monitor, count: _Counter) -> Iterator[Block]:
+def _run(
+    array: np.ndarray, plan: Plan, monitor: Monitor, count: _Counter, ahead: bool
+) -> Iterator[Block]:
     engine = plan.runner.engine
     forward = _forward_3d if plan.slice_axis is None else _slice_forward(plan.slice_axis)
+    if plan.logits:
+        forward = _forward_logits
 
     def window(part: np.ndarray) -> np.ndarray:
         monitor.check()
@@ -185,10 +231,15 @@ def _run(array: np.ndarray, plan: Plan, monitor: Monitor, count: _Counter) -> It
                 f"The network {plan.runner.member.weights} gives values that are not numbers.",
                 "Check the image's intensities; if they are in order, the model is damaged.",
             )
-        count.step()
         return result
 
-    return stream(array, plan.tiling, engine.classes, window)
+    return stream(array, plan.tiling, engine.classes, window, plan.stride, ahead, count.step)
+
+
+def _forward_logits(engine: Engine, part: np.ndarray, monitor: Monitor) -> np.ndarray:
+    z, y, x = (-(-n // s) for n, s in zip(part.shape[1:], engine.stride, strict=True))
+    padded = pad_to_multiple(part, engine.divisor)
+    return engine.logits(padded[np.newaxis], monitor)[0, :, :z, :y, :x]
 
 
 def _forward_3d(engine: Engine, part: np.ndarray, monitor: Monitor) -> np.ndarray:

@@ -1,13 +1,15 @@
-"""From probabilities on the network's grid to results on the input's own grid, plane by plane.
+"""From scores on the network's grid to results on the input's own grid, plane by plane.
 
-Trilinear interpolation of the probabilities, then the largest class. Interpolation is a convex
+Trilinear interpolation of the scores, then the largest class. Interpolation is a convex
 combination: where the corners of a cell agree on the winning class, all points inside do. So
-only cells at boundaries are interpolated at full resolution (about 1 % of them).
+only cells at boundaries are interpolated at full resolution (about 1 % of them). That holds for
+probabilities and for logits alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,15 +22,29 @@ from KDSegmentationLogic.inference.windows import Shape
 
 @dataclass(frozen=True)
 class Planes:
-    """Finished planes of a prediction on the network's grid.
+    """Finished planes of a prediction's scores, on their ``ScoreGrid``.
 
-    mean, deviation : float32 [k, planes, y, x]; probabilities and their standard deviation
-    over the members (None where not asked for, or for a single network).
+    mean, deviation : float32 [k, planes, y, x]; mean probabilities (or a single network's
+    logits) and the probabilities' standard deviation over the members (None where not asked
+    for, or for a single network).
     """
 
     start: int
     mean: np.ndarray
     deviation: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class ScoreGrid:
+    """Where scores lie, and what they are.
+
+    stride : voxels (z, y, x) of the network's grid that one of the scores stands for; voxel j is
+        centred on the network's j * stride to (j + 1) * stride - 1.
+    temperature : the scores are logits, to be divided by it; None: they are probabilities.
+    """
+
+    stride: Shape = (1, 1, 1)
+    temperature: float | None = None
 
 
 @dataclass
@@ -51,16 +67,20 @@ class _AxisMap:
     identity: bool
 
 
-def _axis_map(target: int, target_mm: float, source: int, source_mm: float) -> _AxisMap:
+def _axis_map(
+    target: int, target_mm: float, source: int, source_mm: float, stride: int = 1
+) -> _AxisMap:
     """The two grids' centres coincide (see ``resample_spacing``); outside, the edge goes on."""
     position = ((np.arange(target) - (target - 1) / 2) * target_mm) / source_mm
     position = np.clip(position + (source - 1) / 2, 0, source - 1)
+    count = -(-source // stride)
+    position = np.clip((position - (stride - 1) / 2) / stride, 0, count - 1)
     # 1e-6 of a voxel is rounding, not position: without this equal grids would not be identity
     position = np.where(abs(position - position.round()) < 1e-6, position.round(), position)
     low = position.astype(np.intp)
     fraction = (position - low).astype(np.float32)
-    identity = np.array_equal(position, np.arange(source))
-    return _AxisMap(low, np.minimum(low + 1, source - 1), fraction, identity)
+    identity = np.array_equal(position, np.arange(count))
+    return _AxisMap(low, np.minimum(low + 1, count - 1), fraction, identity)
 
 
 def restore(
@@ -69,6 +89,8 @@ def restore(
     values: np.ndarray,
     probabilities: bool = False,
     uncertainty: bool = False,
+    grid: ScoreGrid | None = None,
+    threads: int = 1,
 ) -> Restored:
     """Collect all planes of a prediction into arrays on the source's voxels.
 
@@ -78,17 +100,25 @@ def restore(
     probabilities, uncertainty : keep the probabilities; keep entropy (of the mean, in bits
         divided by log2 k, so 0..1) and standard deviation where the planes bring it. Both at
         full resolution: large.
+    grid : of the scores; None: probabilities on the network's own grid.
+    threads : planes that are worked on at the same time.
     """
-    maps = _maps(prepared)
+    grid = grid or ScoreGrid()
+    maps = _maps(prepared, grid.stride)
     result = _allocated(prepared.oriented_shape, values, probabilities, uncertainty)
     before: Planes | None = None
-    for block in planes:
-        if uncertainty and block.deviation is not None and result.deviation is None:
-            result.deviation = _per_class(prepared.oriented_shape, len(values))
-        last = block.start + block.mean.shape[1] - 1
-        for z in _ready(maps[0], block.start, last):
-            _restore_plane(result, z, before, block, maps, values)
-        before = _last_plane(block)
+    with ThreadPoolExecutor(threads, "restore") as pool:
+        for block in planes:
+            if uncertainty and block.deviation is not None and result.deviation is None:
+                result.deviation = _per_class(prepared.oriented_shape, len(values))
+            last = block.start + block.mean.shape[1] - 1
+
+            def plane(z: int, before: Planes | None = before, block: Planes = block) -> None:
+                _restore_plane(result, z, before, block, maps, values, grid.temperature)
+
+            for _ in pool.map(plane, _ready(maps[0], block.start, last)):
+                pass  # raises what a plane raised
+            before = _last_plane(block)
     return result
 
 
@@ -107,12 +137,11 @@ def to_source_grid(array: np.ndarray, prepared: Prepared, source: sitk.Image) ->
     return back_to_grid(image, source)
 
 
-def _maps(prepared: Prepared) -> tuple[_AxisMap, _AxisMap, _AxisMap]:
+def _maps(prepared: Prepared, stride: Shape) -> tuple[_AxisMap, _AxisMap, _AxisMap]:
     target, target_mm = prepared.oriented_shape, prepared.oriented_spacing[::-1]
     source, source_mm = prepared.array.shape[1:], prepared.spacing[::-1]
     z, y, x = (
-        _axis_map(t, t_mm, s, s_mm)
-        for t, t_mm, s, s_mm in zip(target, target_mm, source, source_mm, strict=True)
+        _axis_map(*axis) for axis in zip(target, target_mm, source, source_mm, stride, strict=True)
     )
     return z, y, x
 
@@ -153,6 +182,7 @@ def _restore_plane(
     block: Planes,
     maps: tuple[_AxisMap, _AxisMap, _AxisMap],
     values: np.ndarray,
+    temperature: float | None,
 ) -> None:
     z_map, y_map, x_map = maps
     fraction = z_map.fraction[z]
@@ -161,11 +191,13 @@ def _restore_plane(
     mean = _between(low[0], high[0], fraction)
     result.labels[z] = values[_winners(mean, y_map, x_map)]
     if result.probabilities is not None or result.entropy is not None:
-        for k in range(len(values)):
-            plane = _in_plane(mean[k], y_map, x_map)
-            if result.probabilities is not None:
-                result.probabilities[k, z] = plane
-            if result.entropy is not None:
+        full = np.stack([_in_plane(scores, y_map, x_map) for scores in mean])
+        if temperature is not None:
+            _softmax(full, temperature)
+        if result.probabilities is not None:
+            result.probabilities[:, z] = full
+        if result.entropy is not None:
+            for plane in full:
                 safe = np.maximum(plane, 1e-12)
                 result.entropy[z] -= plane * np.log(safe) / np.float32(np.log(len(values)))
     if result.deviation is not None and low[1] is not None and high[1] is not None:
@@ -183,24 +215,35 @@ def _plane_of(
     return planes.mean[:, at], None if planes.deviation is None else planes.deviation[:, at]
 
 
+def _softmax(logits: np.ndarray, temperature: float) -> None:
+    """Over the first axis, in place."""
+    logits /= np.float32(temperature)
+    logits -= logits.max(axis=0)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(axis=0)
+
+
 def _winners(mean: np.ndarray, y_map: _AxisMap, x_map: _AxisMap) -> np.ndarray:
-    """The class of the largest probability at each output pixel, of two alike the first."""
+    """The class of the largest score at each output pixel, of two alike the first."""
     corners = _argmax(mean)
     if y_map.identity and x_map.identity:
         return corners
+    mixed = np.iinfo(corners.dtype).max  # stands for: the corners of this cell differ
     right = np.minimum(np.arange(corners.shape[1]) + 1, corners.shape[1] - 1)
     below = np.minimum(np.arange(corners.shape[0]) + 1, corners.shape[0] - 1)
     rows = corners == corners[:, right]
-    mixed = ~(rows & rows[below] & (corners == corners[below]))
-    winners = corners[y_map.low][:, x_map.low]
-    y, x = np.nonzero(mixed[y_map.low][:, x_map.low])
-    winners[y, x] = _argmax(_at(mean, y_map, x_map, y, x))
+    cells = np.where(rows & rows[below] & (corners == corners[below]), corners, mixed)
+    winners = cells.take(y_map.low, axis=0).take(x_map.low, axis=1)
+    at = np.flatnonzero(winners == mixed)
+    y, x = np.divmod(at, winners.shape[1])
+    winners.reshape(-1)[at] = _at(mean, y_map, x_map, y, x).argmax(axis=1)
     return winners
 
 
 def _argmax(scores: np.ndarray) -> np.ndarray:
     """Over the first axis; numpy's own is several times slower where that axis is not last."""
-    best, winner = scores[0].copy(), np.zeros(scores.shape[1:], np.intp)
+    kind = np.uint8 if len(scores) < 255 else np.uint16
+    best, winner = scores[0].copy(), np.zeros(scores.shape[1:], kind)
     for k in range(1, len(scores)):
         winner[scores[k] > best] = k
         np.maximum(best, scores[k], out=best)
@@ -214,12 +257,17 @@ def _between(low: np.ndarray, high: np.ndarray, fraction: np.ndarray) -> np.ndar
 def _at(
     mean: np.ndarray, y_map: _AxisMap, x_map: _AxisMap, y: np.ndarray, x: np.ndarray
 ) -> np.ndarray:
-    """[k, n] at the output pixels (y, x), by the same steps as ``_in_plane``."""
-    y_low, y_high, y_fraction = y_map.low[y], y_map.high[y], y_map.fraction[y]
-    x_low, x_high, x_fraction = x_map.low[x], x_map.high[x], x_map.fraction[x]
-    left = _between(mean[:, y_low, x_low], mean[:, y_high, x_low], y_fraction)
-    right = _between(mean[:, y_low, x_high], mean[:, y_high, x_high], y_fraction)
-    return _between(left, right, x_fraction)
+    """[n, k] at the output pixels (y, x), by the same steps as ``_in_plane``."""
+    # with its classes side by side, a pixel is one piece of memory to fetch
+    classes, _, width = mean.shape
+    table = np.ascontiguousarray(mean.reshape(classes, -1).T)
+    above, below = y_map.low[y] * width, y_map.high[y] * width
+    y_fraction, x_fraction = y_map.fraction[y][:, None], x_map.fraction[x][:, None]
+    sides = [
+        _between(table.take(above + column, axis=0), table.take(below + column, axis=0), y_fraction)
+        for column in (x_map.low[x], x_map.high[x])
+    ]
+    return _between(sides[0], sides[1], x_fraction)
 
 
 def _in_plane(plane: np.ndarray, y_map: _AxisMap, x_map: _AxisMap) -> np.ndarray:

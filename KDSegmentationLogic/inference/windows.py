@@ -1,4 +1,4 @@
-"""Overlapping windows over a volume, blended with Gaussian weights, streamed along z.
+"""Overlapping windows over a volume, their scores blended with Gaussian weights along z.
 
 Finished planes leave as soon as no later window touches them, so memory grows with the
 window's depth, not with the volume's.
@@ -7,13 +7,14 @@ window's depth, not with the volume's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
 Shape = tuple[int, int, int]
-Block = tuple[int, np.ndarray]  # first plane, probabilities [k, planes, y, x]
+Block = tuple[int, np.ndarray]  # first plane, scores [k, planes, y, x]
 
 _PLANES_AT_ONCE = 8  # what comes after works on blocks of no more planes, so in little memory
 
@@ -77,37 +78,81 @@ class Tiling:
 
 
 def stream(
-    array: np.ndarray, tiling: Tiling, classes: int, predict: Callable[[np.ndarray], np.ndarray]
+    array: np.ndarray,
+    tiling: Tiling,
+    classes: int,
+    predict: Callable[[np.ndarray], np.ndarray],
+    stride: Shape = (1, 1, 1),
+    ahead: bool = False,
+    done: Callable[[], None] = lambda: None,
 ) -> Iterator[Block]:
-    """Blend the predictions of all windows; yield finished planes in ascending order.
+    """Blend the scores of all windows; yield finished planes in ascending order.
 
     Parameters
     ----------
     array : [c, z, y, x].
-    predict : [c, z, y, x] of one window's size -> probabilities [classes, z, y, x].
+    tiling : windows over the scores, one voxel of which stands for ``stride`` of ``array``.
+    predict : [c, z, y, x] of one window -> scores [classes, z, y, x] of its size over ``stride``.
+    ahead : predict the next window in another thread while finished planes are worked on.
+    done : called after each window, in the caller's thread.
     """
-    _, depth, height, width = array.shape
-    z, y, x = tiling.z, tiling.y, tiling.x
+    x, y, z = tiling.x, tiling.y, tiling.z
+    depth, height, width = (len(axis.total) for axis in (z, y, x))
     if tiling.count == 1:
         whole = predict(array)
+        done()
         for first in range(0, depth, _PLANES_AT_ONCE):
             yield first, whole[:, first : first + _PLANES_AT_ONCE]
         return
+    parts = (_window(array, start, tiling.size, stride) for start in _starts(tiling))
+    results = _in_turn(parts, predict, ahead)
     buffer = np.zeros((classes, z.size, height, width), np.float32)
     for start, following in zip(z.starts, (*z.starts[1:], depth), strict=True):
         share_z = z.share(start)[:, None, None]
         for y0, x0 in product(y.starts, x.starts):
             rows, columns = slice(y0, y0 + y.size), slice(x0, x0 + x.size)
-            window = predict(array[:, start : start + z.size, rows, columns])
+            window = next(results)
             share = share_z * y.share(y0)[:, None] * x.share(x0)
             for k in range(classes):  # a product of all classes would be another window
                 buffer[k, :, rows, columns] += window[k] * share
-        done = following - start
-        for first in range(0, done, _PLANES_AT_ONCE):
-            last = min(first + _PLANES_AT_ONCE, done)
+            done()
+        ready = following - start
+        for first in range(0, ready, _PLANES_AT_ONCE):
+            last = min(first + _PLANES_AT_ONCE, ready)
             yield start + first, buffer[:, first:last].copy()
-        buffer[:, : z.size - done] = buffer[:, done:]
-        buffer[:, z.size - done :] = 0
+        buffer[:, : z.size - ready] = buffer[:, ready:]
+        buffer[:, z.size - ready :] = 0
+
+
+def _starts(tiling: Tiling) -> Iterator[tuple[int, ...]]:
+    return product(tiling.z.starts, tiling.y.starts, tiling.x.starts)
+
+
+def _window(array: np.ndarray, start: tuple[int, ...], size: Shape, stride: Shape) -> np.ndarray:
+    ranges = zip(start, size, stride, strict=True)
+    index = (slice(None), *(slice(a * s, (a + n) * s) for a, n, s in ranges))
+    return array[index]
+
+
+def _in_turn(
+    parts: Iterator[np.ndarray], predict: Callable[[np.ndarray], np.ndarray], ahead: bool
+) -> Iterator[np.ndarray]:
+    """The predictions of all parts; with ``ahead`` the next one is under way meanwhile."""
+    if not ahead:
+        yield from map(predict, parts)
+        return
+    waiting: Future[np.ndarray] | None = None
+    pool = ThreadPoolExecutor(1, "window")
+    try:
+        for part in parts:
+            following = pool.submit(predict, part)
+            if waiting:
+                yield waiting.result()
+            waiting = following
+        if waiting:
+            yield waiting.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def lockstep(streams: list[Iterator[Block]]) -> Iterator[tuple[int, list[np.ndarray]]]:

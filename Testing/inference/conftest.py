@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,10 @@ import pytest
 import torch
 
 from KDSegmentationLogic.bundles.description import NO_SUM, Member
-from KDSegmentationLogic.inference.engines.base import EngineMemoryError
+from KDSegmentationLogic.inference.engines import conversion
+from KDSegmentationLogic.inference.engines.base import Engine, EngineMemoryError
+from KDSegmentationLogic.inference.engines.estimate import Logits, facts_of
+from KDSegmentationLogic.inference.engines.folding import fold
 from KDSegmentationLogic.inference.engines.torch_engine import TorchEngine
 from KDSegmentationLogic.inference.predict import Runner
 from KDSegmentationLogic.networks.registry import build_network
@@ -46,16 +50,50 @@ class Limited:
         self._engine, self._voxels = engine, voxels
         self.device = device
         self.dimensions, self.divisor = engine.dimensions, engine.divisor
+        self.stride = engine.stride
         self.classes, self.bytes_per_voxel = engine.classes, engine.bytes_per_voxel
         self.shapes: list[tuple[int, ...]] = []
 
+    def logits(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
+        self._look(batch)
+        return self._engine.logits(batch, monitor)
+
     def probabilities(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
+        self._look(batch)
+        return self._engine.probabilities(batch, monitor)
+
+    def _look(self, batch: np.ndarray) -> None:
         self.shapes.append(batch.shape)
         if batch.size > self._voxels:
             raise EngineMemoryError(f"{batch.size} voxels")
-        return self._engine.probabilities(batch, monitor)
 
 
 @pytest.fixture
 def limited() -> type[Limited]:
     return Limited
+
+
+@pytest.fixture
+def engine_of() -> Callable[[str, torch.nn.Module], Engine]:
+    """``engine_of("openvino", network)``: as it is opened for a bundle, without a bundle."""
+
+    def build(name: str, network: torch.nn.Module) -> Engine:
+        facts, module = facts_of(network), Logits(fold(copy.deepcopy(network)))
+        if name == "openvino":
+            openvino = pytest.importorskip("openvino")
+            from KDSegmentationLogic.inference.engines.openvino_engine import (
+                OpenVINOEngine,
+                settings_of,
+            )
+
+            model = conversion.to_openvino(module)
+            core = openvino.Core()
+            return OpenVINOEngine(
+                lambda: core.compile_model(model, "CPU", settings_of(1)), facts, 1.7
+            )
+        pytest.importorskip("onnxruntime")
+        from KDSegmentationLogic.inference.engines.onnx_engine import ONNXEngine, session_of
+
+        return ONNXEngine(session_of(conversion.to_onnx(module), 1), facts, 1.7)
+
+    return build

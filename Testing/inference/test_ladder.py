@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +13,6 @@ import torch
 from KDSegmentationLogic.bundles.bundle import Bundle
 from KDSegmentationLogic.bundles.description import Member
 from KDSegmentationLogic.errors import Cancelled, DeviceError, OutOfMemoryError
-from KDSegmentationLogic.inference import pipeline
 from KDSegmentationLogic.inference.engines import registry
 from KDSegmentationLogic.inference.engines.base import EngineMemoryError
 from KDSegmentationLogic.inference.engines.torch_engine import TorchEngine
@@ -27,7 +25,7 @@ from Testing.inference.conftest import Limited
 from Testing.making import phantom, tell_intensities_apart
 
 Use = Callable[..., list[Limited]]
-SETTINGS = Settings(device="cpu", engine="limited", threads=1)
+SETTINGS = Settings(engine="limited", threads=1)
 
 
 @pytest.fixture
@@ -41,7 +39,7 @@ def use_limited(monkeypatch: pytest.MonkeyPatch) -> Use:
     def use(**voxels: float) -> list[Limited]:
         opened: list[Limited] = []
 
-        def open_limited(_: Bundle, member: Member, device: str) -> Limited:
+        def open_limited(_: Bundle, member: Member, device: str, __: int) -> Limited:
             network = build_network(member.architecture, member.arguments)
             tell_intensities_apart(network)
             engine = Limited(TorchEngine(network, member.temperature), voxels[device], device)
@@ -49,7 +47,10 @@ def use_limited(monkeypatch: pytest.MonkeyPatch) -> Use:
             return engine
 
         monkeypatch.setitem(registry.ENGINES, "limited", open_limited)
-        monkeypatch.setattr(pipeline, "choose_device", lambda _: (next(iter(voxels)), "a test"))
+        first = next(iter(voxels))
+        monkeypatch.setattr(
+            registry, "choose_device", lambda wanted: (first if wanted == "auto" else wanted, "")
+        )
         return opened
 
     return use
@@ -143,7 +144,7 @@ def test_progress_never_goes_back_and_ends_with_one(
     assert seen[-1] == 1.0
 
 
-def test_cancelling_stops_before_the_next_window(student_bundle: Bundle, use_limited: Use) -> None:
+def test_cancelling_starts_no_further_window(student_bundle: Bundle, use_limited: Use) -> None:
     engines, image = use_limited(cpu=4**3), phantom((12, 10, 8))[0]
     token, forwards = CancelToken(), []
 
@@ -155,7 +156,8 @@ def test_cancelling_stops_before_the_next_window(student_bundle: Bundle, use_lim
     predictor = Predictor(student_bundle, SETTINGS)
     with pytest.raises(Cancelled):
         predictor.segment([image], monitor=Monitor(stop, cancel=token))
-    assert forwards == [len(engines[0].shapes)]
+    # the window that was under way already while finished planes were restored
+    assert len(engines[0].shapes) - forwards[0] in (0, 1)
     again = predictor.segment([image])  # nothing of the cancelled run is left behind
     assert again.labels.GetSize() == (12, 10, 8)
 
@@ -258,5 +260,5 @@ def test_unknown_names_are_refused_with_the_known_ones(
 
 def test_the_device_chosen_is_told_with_the_reason(student_bundle: Bundle) -> None:
     told: list[str] = []
-    Predictor(student_bundle, replace(SETTINGS, engine="auto"), Monitor(notice=told.append))
-    assert told == ["Running on cpu: chosen by the user."]
+    Predictor(student_bundle, Settings("cpu", "torch"), Monitor(notice=told.append))
+    assert told == ["Running on cpu with torch: chosen by the user; engine chosen by the user."]

@@ -226,7 +226,7 @@ def test_a_spacing_the_model_does_not_know_is_told(
 
 
 def test_the_result_says_where_and_how_long_it_ran(student_bundle: Bundle) -> None:
-    result = segment(student_bundle, phantom()[0])
+    result = segment(student_bundle, phantom()[0], replace(CPU, engine="torch"))
     assert (result.device, result.engine) == ("cpu", "torch")
     assert list(result.seconds) == ["preprocess", "predict", "restore"]
     assert all(seconds >= 0 for seconds in result.seconds.values())

@@ -8,6 +8,21 @@ import numpy as np
 
 from KDSegmentationLogic.progress import Monitor
 
+# The words of torch, oneDNN, OpenVINO and ONNX Runtime, whose exceptions have no type for it.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "bad allocation",
+    "failed to allocate",
+    "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed",
+    "could not create a memory object",
+    "could not create a primitive",
+)
+
 
 class EngineMemoryError(Exception):
     """The engine could not get the memory for one forward; smaller windows may fit."""
@@ -18,20 +33,23 @@ class Engine(Protocol):
 
     dimensions : 2 or 3.
     divisor : input sizes must be multiples of this, per spatial axis.
+    stride : per spatial axis, input voxels that one voxel of the logits stands for; it divides
+        ``divisor``. Voxel j is centred on the input voxels j * stride to (j + 1) * stride - 1.
     classes : channels of the output.
     device : "cpu", "cuda" or "mps".
-    bytes_per_voxel : peak memory of a forward divided by its input's voxels, estimated.
+    bytes_per_voxel : peak memory of ``logits`` divided by its input's voxels, estimated.
     """
 
     name: str
     device: str
     dimensions: int
     divisor: tuple[int, ...]
+    stride: tuple[int, ...]
     classes: int
     bytes_per_voxel: float
 
-    def probabilities(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
-        """Softmax of logits / temperature.
+    def logits(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
+        """The scores of all classes, at the resolution at which the network computes them.
 
         Parameters
         ----------
@@ -39,11 +57,24 @@ class Engine(Protocol):
 
         Returns
         -------
-        float32 [n, k, (z,) y, x].
+        float32 [n, k, (z,) y, x], its sizes those of the batch over ``stride``.
 
         Raises
         ------
         EngineMemoryError : the device's memory does not hold this forward.
-        Cancelled : the monitor's token was set; noticed between two layers.
+        Cancelled : the monitor's token was set; noticed during the forward.
         """
         ...
+
+    def probabilities(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
+        """Softmax of logits / temperature at the input's resolution: float32 [n, k, (z,) y, x].
+
+        Logits of a lower resolution are interpolated first. Takes and raises as ``logits``.
+        """
+        ...
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a library's exception says that memory was lacking."""
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or any(text in words for text in _OUT_OF_MEMORY)

@@ -4,35 +4,144 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from KDSegmentationLogic.bundles.bundle import Bundle
 from KDSegmentationLogic.bundles.description import Member
-from KDSegmentationLogic.errors import DeviceError
+from KDSegmentationLogic.dependencies import missing, require
+from KDSegmentationLogic.errors import DeviceError, KDSegError
 from KDSegmentationLogic.inference.engines.base import Engine
 
 DEVICES = ("cpu", "cuda", "mps")
 
+Opener = Callable[[Bundle, Member, str, int], Engine]
 
-def _open_torch(bundle: Bundle, member: Member, device: str) -> Engine:
+
+def _open_torch(bundle: Bundle, member: Member, device: str, threads: int) -> Engine:
+    import torch
+
     from KDSegmentationLogic.bundles.weights import load_network
+    from KDSegmentationLogic.inference.engines.folding import fold
     from KDSegmentationLogic.inference.engines.torch_engine import TorchEngine
 
-    return TorchEngine(load_network(bundle, member), member.temperature, device)
+    torch.set_num_threads(threads)
+    return TorchEngine(fold(load_network(bundle, member)), member.temperature, device)
 
 
-ENGINES: dict[str, Callable[[Bundle, Member, str], Engine]] = {"torch": _open_torch}
+def _open_openvino(bundle: Bundle, member: Member, device: str, threads: int) -> Engine:
+    from KDSegmentationLogic.inference.engines.openvino_engine import open_openvino
+
+    return open_openvino(bundle, member, device, threads)
 
 
-def open_engine(name: str, bundle: Bundle, member: Member, device: str) -> Engine:
-    """The network of ``member`` ready to run; ``name`` is a key of ``ENGINES`` or "auto"."""
-    if name == "auto":
-        name = "torch"
-    if name not in ENGINES:
-        raise DeviceError(
-            f"There is no engine called {name}.", f"Choose one of: auto, {', '.join(ENGINES)}."
+def _open_onnxruntime(bundle: Bundle, member: Member, device: str, threads: int) -> Engine:
+    from KDSegmentationLogic.inference.engines.onnx_engine import open_onnxruntime
+
+    return open_onnxruntime(bundle, member, device, threads)
+
+
+ENGINES: dict[str, Opener] = {
+    "openvino": _open_openvino,
+    "onnxruntime": _open_onnxruntime,
+    "torch": _open_torch,
+}
+TITLES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "torch": "torch"}
+
+_PACKAGE = {"openvino": "openvino", "onnxruntime": "onnxruntime"}
+_CPU_ONLY = ("openvino", "onnxruntime")
+
+# Measured beside torch and ONNX Runtime (benchmarks/engines.py): OpenVINO is the fastest for all
+# of them, its logits agree to 1e-6. Its instance norm would drift, see `conversion`.
+_FASTEST_IN_OPENVINO = ("student_unet", "unet3d", "resnet3d", "dilated2d")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A device and an engine, and in words why."""
+
+    device: str
+    engine: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"Running on {self.device} with {TITLES.get(self.engine, self.engine)}: {self.reason}."
         )
-    return ENGINES[name](bundle, member, device)
+
+
+def choose(device: str, engine: str, bundle: Bundle) -> Choice:
+    """The device and the engine for a bundle, either of them ``auto`` or a name.
+
+    Raises
+    ------
+    DeviceError : unknown name, that device is not there, or the engine does not run on it.
+    DependencyError : the engine's package is not installed.
+    """
+    if device == "auto" and engine in _CPU_ONLY:
+        device, where = "cpu", f"{TITLES[engine]} runs on the CPU"
+    else:
+        device, where = choose_device(device)
+    name, why = choose_engine(engine, device, bundle)
+    return Choice(device, name, f"{where}; {why}")
+
+
+def choose_engine(wanted: str, device: str, bundle: Bundle) -> tuple[str, str]:
+    """(engine, the reason in words). ``wanted``: ``auto`` or a key of ``ENGINES``.
+
+    Raises
+    ------
+    DeviceError : unknown name, or the engine does not run on the device: no silent fall back.
+    DependencyError : the engine's package is not installed.
+    """
+    if wanted == "auto":
+        return _automatic(device, bundle)
+    if wanted not in ENGINES:
+        raise DeviceError(
+            f"There is no engine called {wanted}.", f"Choose one of: auto, {', '.join(ENGINES)}."
+        )
+    if wanted in _CPU_ONLY and device != "cpu":
+        raise DeviceError(
+            f"The engine {wanted} runs on the CPU, not on {device}.",
+            "Choose the engine auto or torch, or the device cpu.",
+        )
+    require(*filter(None, [_PACKAGE.get(wanted)]))
+    return wanted, "engine chosen by the user"
+
+
+def _automatic(device: str, bundle: Bundle) -> tuple[str, str]:
+    if device != "cpu":
+        return "torch", "the engine for GPUs"
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return "torch", f"no other engine was measured on {platform.machine()}"
+    names = {member.architecture for member in bundle.description.members}
+    others = sorted(names.difference(_FASTEST_IN_OPENVINO))
+    if others:
+        return "torch", f"no other engine was measured for {', '.join(others)}"
+    if missing("openvino"):
+        return "torch", "OpenVINO, which is faster, is not installed"
+    return "openvino", "measured as the fastest for this network"
+
+
+def open_engine(name: str, bundle: Bundle, member: Member, device: str, threads: int) -> Engine:
+    """The network of ``member`` ready to run; ``name`` is a key of ``ENGINES``.
+
+    Raises
+    ------
+    BundleError : the weights do not fit the architecture.
+    DependencyError : a package that converting needs is missing.
+    DeviceError : the engine cannot run this network.
+    """
+    try:
+        return ENGINES[name](bundle, member, device, threads)
+    except (KDSegError, MemoryError):
+        raise
+    except Exception as error:  # converters raise whatever they like
+        raise DeviceError(
+            f"The engine {name} cannot run {member.weights}: {_first_line(error)}",
+            "Choose the engine torch.",
+        ) from error
 
 
 def choose_device(wanted: str) -> tuple[str, str]:
@@ -73,3 +182,8 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return os.cpu_count() or 1
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

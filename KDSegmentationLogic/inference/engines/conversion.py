@@ -1,0 +1,93 @@
+"""From a torch network to the graphs that other engines read.
+
+All graphs take ``image`` [n, c, (z,) y, x] and give ``logits`` [n, k, ...]; n and the spatial
+sizes (multiples of the network's divisor) are free.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from KDSegmentationLogic.dependencies import missing, require
+
+if TYPE_CHECKING:
+    import openvino
+
+VERSION = 1
+"""Counts up when a network gives another graph than before: graphs kept on disk are void then."""
+
+# 17 has all that the networks need; old enough for the readers of the last years
+_OPSET = 17
+
+
+def to_onnx(module: nn.Module) -> bytes:
+    """An ONNX file. ``module`` is a network, or ``Logits`` of one, in evaluation mode.
+
+    Raises
+    ------
+    DependencyError : the package onnx, which torch needs for it, is missing.
+    """
+    require("onnx")
+    example = _example(module)
+    free = {0: "n", **{axis: f"size{axis}" for axis in range(2, example.ndim)}}
+    out = {0: "n", **{axis: f"logits{axis}" for axis in range(2, example.ndim)}}
+    file = io.BytesIO()
+    with warnings.catch_warnings(), torch.inference_mode():
+        # torch's newer exporter needs one more package (onnxscript) for the same graph
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            (example,),
+            file,  # type: ignore[arg-type]
+            dynamo=False,
+            input_names=["image"],
+            output_names=["logits"],
+            dynamic_axes={"image": free, "logits": out},
+            opset_version=_OPSET,
+        )
+    return file.getvalue()
+
+
+def to_openvino(module: nn.Module) -> openvino.Model:
+    """An OpenVINO model in float32; ``module`` as for ``to_onnx``.
+
+    By way of ONNX where that package is there: five times quicker (0.7 s to 3.9 s).
+
+    Raises
+    ------
+    DependencyError : the package openvino is missing.
+    """
+    require("openvino")
+    import openvino
+
+    if not missing("onnx"):
+        return openvino.Core().read_model(to_onnx(module))
+    example = _example(module)
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        model = openvino.convert_model(module, example_input=example)
+    model.inputs[0].get_tensor().set_names({"image"})
+    model.outputs[0].get_tensor().set_names({"logits"})
+    model.reshape([-1, example.shape[1], *[-1] * (example.ndim - 2)])
+    return model
+
+
+def to_torchscript(module: nn.Module) -> bytes:
+    """A TorchScript file; ``module`` as for ``to_onnx``."""
+    file = io.BytesIO()
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.trace(module, _example(module)), file)
+    return file.getvalue()
+
+
+def _example(module: nn.Module) -> torch.Tensor:
+    """A small image; sizes differ so that no axis is taken for another."""
+    network: Any = getattr(module, "network", module)
+    size = [d * (2 + axis) for axis, d in enumerate(network.divisor)]
+    return torch.zeros(1, network.in_channels, *size)

@@ -1,0 +1,123 @@
+"""What is known of a network without running it: its facts, and the memory of its layers."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from KDSegmentationLogic.bundles.description import Member
+from KDSegmentationLogic.networks.registry import build_network
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Of a network; per spatial axis [z,] y, x where there are several.
+
+    stride : input voxels that one voxel of its logits stands for.
+    layer_bytes, logit_bytes : of the tensors alive at the peak of a forward, and of the logits;
+        both divided by the input's voxels.
+    """
+
+    dimensions: int
+    in_channels: int
+    classes: int
+    divisor: tuple[int, ...]
+    stride: tuple[int, ...]
+    layer_bytes: float
+    logit_bytes: float
+
+
+class Logits(nn.Module):
+    """A network that ends at the resolution at which it computes its logits."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.dimensions = int(network.dimensions)  # type: ignore[arg-type]
+        low = hasattr(network, "forward_low")
+        self.stride: tuple[int, ...] = (
+            tuple(network.stem_stride) if low else (1,) * self.dimensions  # type: ignore[arg-type]
+        )
+        self._low = low
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[n, in_channels, (z,) y, x]`` to ``[n, classes, ...]`` of that size over ``stride``."""
+        return self.network.forward_low(x) if self._low else self.network(x)  # type: ignore[operator]
+
+
+def facts_of_member(member: Member) -> Facts:
+    """Of the network that a member describes; its weights are not read."""
+    with torch.device("meta"):
+        return facts_of(build_network(member.architecture, member.arguments))
+
+
+def facts_of(network: nn.Module) -> Facts:
+    """Of a network, from a forward in which shapes are computed and nothing else."""
+    skeleton = Logits(copy.deepcopy(network).to("meta").eval())
+    divisor = tuple(network.divisor)  # type: ignore[arg-type]
+    # a 2-D network may pad by its receptive field, which in a small image weighs too much
+    least = 32 if len(divisor) == 3 else 128
+    size = [-(-least // d) * d for d in divisor]
+    live = _LiveTensors()
+    with torch.inference_mode(), live.of_layers(skeleton):
+        image = torch.empty(1, int(network.in_channels), *size, device="meta")  # type: ignore[arg-type]
+        logits = skeleton(image)
+    voxels = float(np.prod(size))
+    return Facts(
+        dimensions=len(divisor),
+        in_channels=int(network.in_channels),  # type: ignore[arg-type]
+        classes=int(network.classes),  # type: ignore[arg-type]
+        divisor=divisor,
+        stride=skeleton.stride,
+        layer_bytes=live.peak / voxels,
+        logit_bytes=logits.nbytes / voxels,
+    )
+
+
+def leaves(network: nn.Module) -> list[nn.Module]:
+    """The layers that compute."""
+    return [module for module in network.modules() if not list(module.children())]
+
+
+class _LiveTensors:
+    """Bytes of the tensors that went into or came out of a network's layers and are not freed."""
+
+    def __init__(self) -> None:
+        self.now, self.peak = 0, 0
+        self._known: set[int] = set()
+
+    @contextlib.contextmanager
+    def of_layers(self, network: nn.Module) -> Iterator[None]:
+        def look(_: nn.Module, inputs: Any, output: Any) -> None:
+            for tensor in (*inputs, output):
+                self._count(tensor)
+            self.peak = max(self.peak, self.now)
+
+        hooks = [leaf.register_forward_hook(look) for leaf in leaves(network)]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _count(self, tensor: Any) -> None:
+        if not isinstance(tensor, torch.Tensor):
+            return
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self._known:
+            self._known.add(key)
+            self.now += size
+            weakref.finalize(storage, self._forget, key, size)
+
+    def _forget(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.now -= size

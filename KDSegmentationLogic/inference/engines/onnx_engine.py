@@ -1,0 +1,116 @@
+"""The ONNX Runtime engine: any processor, float32."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import onnxruntime
+import torch
+
+from KDSegmentationLogic.bundles.bundle import Bundle
+from KDSegmentationLogic.bundles.description import Member
+from KDSegmentationLogic.bundles.weights import load_network
+from KDSegmentationLogic.errors import Cancelled
+from KDSegmentationLogic.files import sha256_of
+from KDSegmentationLogic.inference.engines import conversion
+from KDSegmentationLogic.inference.engines.base import EngineMemoryError, is_out_of_memory
+from KDSegmentationLogic.inference.engines.estimate import Facts, Logits, facts_of_member
+from KDSegmentationLogic.inference.engines.folding import fold
+from KDSegmentationLogic.inference.engines.softmax import probabilities_of
+from KDSegmentationLogic.inference.engines.store import kept
+from KDSegmentationLogic.progress import Monitor
+
+_POLL_SECONDS = 0.02
+# measured peak by tensors alive
+_LAYERS_KEEP = 1.75
+
+
+def open_onnxruntime(bundle: Bundle, member: Member, device: str, threads: int) -> ONNXEngine:
+    """A member's engine, from the bundle's ONNX file or one that is kept here (``store``)."""
+    assert device == "cpu"
+    path = bundle.onnx_path(member)
+    if path:
+        graph = path.read_bytes()
+    else:
+        made_of = (
+            *(sha256_of(bundle.weight_path(member)), member.architecture, str(member.arguments)),
+            *(f"conversion {conversion.VERSION}", torch.__version__),
+        )
+        graph = kept(
+            "onnx", made_of, lambda: conversion.to_onnx(Logits(fold(load_network(bundle, member))))
+        )
+    return ONNXEngine(session_of(graph, threads), facts_of_member(member), member.temperature)
+
+
+def session_of(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
+    """An ONNX file's content, ready to run."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # errors come as exceptions
+    # the arena would keep the largest window's memory for good
+    options.enable_cpu_mem_arena = False
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+class ONNXEngine:
+    """Runs a session of ONNX Runtime on the CPU."""
+
+    name = "onnxruntime"
+    device = "cpu"
+
+    def __init__(
+        self, session: onnxruntime.InferenceSession, facts: Facts, temperature: float = 1.0
+    ) -> None:
+        self.dimensions, self.divisor, self.stride = facts.dimensions, facts.divisor, facts.stride
+        self.classes = facts.classes
+        self.bytes_per_voxel = _LAYERS_KEEP * facts.layer_bytes + facts.logit_bytes
+        self._temperature = temperature
+        self._session = session
+
+    def logits(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
+        """See ``Engine.logits``."""
+        monitor.check()
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = 4
+        try:
+            with _terminated_when_cancelled(options, monitor):
+                [logits] = self._session.run(
+                    ["logits"], {"image": np.ascontiguousarray(batch)}, options
+                )
+        except Exception as error:  # its own classes derive from Exception alone
+            monitor.check()
+            if not is_out_of_memory(error):
+                raise
+            raise EngineMemoryError(str(error)) from error
+        return logits
+
+    def probabilities(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
+        """See ``Engine.probabilities``."""
+        logits = torch.from_numpy(self.logits(batch, monitor))
+        return probabilities_of(logits, self.stride, self._temperature)
+
+
+@contextlib.contextmanager
+def _terminated_when_cancelled(options: onnxruntime.RunOptions, monitor: Monitor) -> Iterator[None]:
+    """A thread looks at the cancel token: a run returns to Python only when it is done."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_POLL_SECONDS):
+            try:
+                monitor.check()
+            except Cancelled:
+                options.terminate = True
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
