@@ -142,7 +142,9 @@ def _summary(content: Content, by_metric: dict[str, list[Answer]]) -> list[Block
     if split != "test":
         sentences.append("The test cases have not been opened: all figures are on validation.")
     if content.missing:
-        sentences.append(f"Not everything was run: {len(content.missing)} models are missing.")
+        number = len(content.missing)
+        models = "1 model is" if number == 1 else f"{number} models are"
+        sentences.append(f"Not everything was run: {models} missing.")
     return [lead, Bullets(sentences)] if sentences else [lead]
 
 

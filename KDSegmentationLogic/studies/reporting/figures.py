@@ -72,7 +72,7 @@ def reliability_diagram(content: Content) -> Figure:
     with mpl.rc_context(STYLE):
         figure = canvas(5.4, 6)
         axes, share = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.plot([lowest, 1], [lowest, 1], color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
         for group in reversed(groups):
             bins = pooled_reliability(content, group)
             look: dict[str, Any] = {
@@ -84,16 +84,16 @@ def reliability_diagram(content: Content) -> Figure:
             sure = np.where(enough, bins.confidences, np.nan)
             right = np.where(enough, bins.accuracies, np.nan)
             if group.role == "member":
-                axes.plot(sure, right, linewidth=0.9, alpha=0.5, **look)
+                first = group is groups[-1]
+                title = "members" if first else None
+                axes.plot(sure, right, linewidth=0.9, alpha=0.5, label=title, **look)
                 continue
             label = group.name
             axes.plot(sure, right, MARKERS[group.role], markersize=4, label=label, **look)
             weights = np.where(enough, np.divide(bins.voxels, sum(bins.voxels)), np.nan)
             share.stairs(100 * weights, np.linspace(0, 1, len(weights) + 1), baseline=None, **look)
-        if content.of_role("member"):
-            axes.plot([], [], color=COLOURS["member"], linewidth=0.9, alpha=0.5, label="members")
         axes.set(ylabel="share of voxels that are right", xlim=(lowest, 1), ylim=(0, 1))
-        axes.legend(loc="upper left")
+        axes.legend(handles=axes.get_legend_handles_labels()[0][::-1], loc="upper left")
         share.set(xlabel="confidence: the largest probability", ylabel="% of voxels")
         share.set_yscale("log")
         share.yaxis.set_major_formatter("{x:g}")
