@@ -12,6 +12,7 @@ from KDSegmentationLogic.commands.options import (
     add_data,
     add_general,
     check_output_folder,
+    data_folder,
     required_data_folder,
     whole_number,
 )
@@ -51,6 +52,7 @@ def add_parser(subparsers: Any) -> None:
     add_general(runs)
     runs.set_defaults(run=run)
     _add_train(actions)
+    _add_report(actions)
 
 
 def _add_study(parser: ArgumentParser) -> None:
@@ -85,6 +87,22 @@ def _add_train(actions: Any) -> None:
     trains.set_defaults(run=train)
 
 
+def _add_report(actions: Any) -> None:
+    reports: ArgumentParser = actions.add_parser(
+        "report",
+        help="write the report of a study's run",
+        description="Write the report of what a run has measured so far: a page that needs no"
+        " other file, the same in Markdown, and all comparisons as JSON.",
+    )
+    reports.add_argument("folder", type=Path, metavar="FOLDER", help="of the run")
+    reports.add_argument(
+        "-o", "--output", type=Path, metavar="FOLDER", help="default: report in the run's folder"
+    )
+    add_data(reports)
+    add_general(reports)
+    reports.set_defaults(run=report)
+
+
 def run(args: Namespace) -> int:
     """Run the study and say where its folder is."""
     console = Console.of(args)
@@ -116,4 +134,22 @@ def train(args: Namespace) -> int:
         train_arm(*places, args.arm, args.threads, hardware, monitor)
     console.say(f"{args.arm} is trained; its weights are in {args.output / 'arms'}.")
     console.result({"arm": args.arm, "folder": str(args.output)})
+    return 0
+
+
+def report(args: Namespace) -> int:
+    """Write the report and say where it is."""
+    console = Console.of(args)
+    data = data_folder(args)
+    study_file = args.folder / "study.yaml"
+    output = args.output or args.folder / "report"
+    check_output_folder(output)
+    from KDSegmentationLogic.studies.artefacts import RunFolder
+    from KDSegmentationLogic.studies.definition import read_study
+    from KDSegmentationLogic.studies.report import write_report
+
+    folder = RunFolder(args.folder.resolve(), read_study(study_file))
+    written = write_report(folder, output, data)
+    console.say(f"The report is {written[0]}.")
+    console.result({"report": [str(path) for path in written]})
     return 0

@@ -5,5 +5,5 @@ Standard library only.
 
 from __future__ import annotations
 
-STAGES = ("teachers", "targets", "students", "bundle", "validate", "test")
+STAGES = ("teachers", "targets", "students", "bundle", "validate", "test", "report")
 """The stages of a study, in their order."""

@@ -14,6 +14,7 @@ from KDSegmentationLogic.studies.assessment import assess, note_measured
 from KDSegmentationLogic.studies.bundling import write_bundles
 from KDSegmentationLogic.studies.definition import Arm, read_study
 from KDSegmentationLogic.studies.names import STAGES
+from KDSegmentationLogic.studies.report import write_report
 from KDSegmentationLogic.studies.scheduling import Scheduler
 from KDSegmentationLogic.studies.stages import compute_targets, train_arms
 from KDSegmentationLogic.training.dataset import Dataset, find_dataset
@@ -70,6 +71,8 @@ def run_study(
         results = assess(study, dataset, run, bundles, split, monitor.part(start, start + 0.04))
     hardware = f"{platform.machine()}, {available_cores()} cores, {choose_device('auto')[0]}"
     note_measured(bundles, results, f"{study.dataset}, test", hardware)
+    if "report" in wanted:
+        write_report(run, run.root / "report", data)
 
 
 def _work_off(
