@@ -27,6 +27,7 @@ set(PACKAGE_SCRIPTS
   "KDSegmentationLogic/commands/drafting.py"
   "KDSegmentationLogic/commands/drawing.py"
   "KDSegmentationLogic/commands/evaluate.py"
+  "KDSegmentationLogic/commands/export.py"
   "KDSegmentationLogic/commands/inputs.py"
   "KDSegmentationLogic/commands/main.py"
   "KDSegmentationLogic/commands/models.py"
@@ -71,6 +72,7 @@ set(PACKAGE_SCRIPTS
   "KDSegmentationLogic/imaging/resampling.py"
   "KDSegmentationLogic/imaging/writing.py"
   "KDSegmentationLogic/inference/__init__.py"
+  "KDSegmentationLogic/inference/case.py"
   "KDSegmentationLogic/inference/engines/__init__.py"
   "KDSegmentationLogic/inference/engines/base.py"
   "KDSegmentationLogic/inference/engines/conversion.py"
@@ -221,4 +223,5 @@ set(PACKAGE_RESOURCES
   "Studies/acdc.yaml"
   "Studies/hippocampus.yaml"
   "Studies/segthor.yaml"
+  "Studies/sunnybrook.yaml"
   )

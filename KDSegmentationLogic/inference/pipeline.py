@@ -19,6 +19,7 @@ import SimpleITK as sitk
 from KDSegmentationLogic.bundles.bundle import Bundle
 from KDSegmentationLogic.dependencies import SEGMENTING, require
 from KDSegmentationLogic.imaging.geometry import MODALITY_KEY
+from KDSegmentationLogic.inference.case import Case
 from KDSegmentationLogic.inference.engines.base import EngineMemoryError
 from KDSegmentationLogic.inference.engines.registry import (
     Choice,
@@ -39,7 +40,6 @@ from KDSegmentationLogic.inference.preprocess import (
     Prepared,
     check_images,
     preprocess,
-    statistics_of,
 )
 from KDSegmentationLogic.inference.region import (
     Block,
@@ -123,7 +123,7 @@ class Predictor:
 
     def segment(
         self,
-        images: Sequence[sitk.Image],
+        images: Sequence[sitk.Image] | Case,
         region: Region | None = None,
         monitor: Monitor | None = None,
     ) -> Result:
@@ -131,7 +131,8 @@ class Predictor:
 
         Parameters
         ----------
-        images : one scalar image a channel of the bundle, in its order, on one grid.
+        images : one scalar image a channel of the bundle, in its order, on one grid. For several
+            regions of the same images the same ``Case`` of them, which remembers.
         region : where; None for the whole image.
 
         Raises
@@ -144,18 +145,21 @@ class Predictor:
         notices: list[str] = []
         monitor = _recording(monitor or Monitor(), notices)
         description = self.bundle.description
-        check_images(images, description.channels, description.grid)
+        case = images if isinstance(images, Case) else Case(images)
+        check_images(case.images, description.channels, description.grid)
         self._set_threads()
-        with memory_checked():
-            result = self._segment(images, region, monitor)
+        try:
+            with memory_checked():
+                result = self._segment(case, region, monitor)
+        finally:
+            for runner in self._runners:
+                runner.engine.release()
         result.notices = notices
         monitor.report(1.0, "done")
         return result
 
-    def _segment(
-        self, images: Sequence[sitk.Image], region: Region | None, monitor: Monitor
-    ) -> Result:
-        description = self.bundle.description
+    def _segment(self, case: Case, region: Region | None, monitor: Monitor) -> Result:
+        description, images = self.bundle.description, case.images
         clock = _Clock()
         self._warn_of_spacing(images[0], monitor)
         self._warn_of_modality(images, monitor)
@@ -164,7 +168,7 @@ class Predictor:
         parts = [_cut(image, seen) for image in images]
         statistics = None
         if description.field_of_view.kind == "whole" and seen[1] != images[0].GetSize():
-            statistics = statistics_of(images, description.channels, description.grid)
+            statistics = case.statistics(description.channels, description.grid)
         prepared = preprocess(parts, description.channels, description.grid, statistics)
         monitor.report(0.05, "prepared")
         clock.lap("preprocess")

@@ -62,6 +62,9 @@ class Limited:
         self._look(batch)
         return self._engine.probabilities(batch, monitor)
 
+    def release(self) -> None:
+        self._engine.release()
+
     def _look(self, batch: np.ndarray) -> None:
         self.shapes.append(batch.shape)
         if batch.size > self._voxels:

@@ -11,11 +11,20 @@ import pytest
 import SimpleITK as sitk
 
 from KDSegmentationLogic.bundles.bundle import Bundle
-from KDSegmentationLogic.bundles.description import NO_SUM, Channel, Expectation, Grid, Member
+from KDSegmentationLogic.bundles.description import (
+    NO_SUM,
+    Channel,
+    Expectation,
+    Grid,
+    Member,
+    Normalisation,
+)
 from KDSegmentationLogic.errors import ImageError
+from KDSegmentationLogic.inference import case
+from KDSegmentationLogic.inference.case import Case
 from KDSegmentationLogic.inference.pipeline import Predictor, Result, Settings
-from KDSegmentationLogic.inference.preprocess import Geometry
-from KDSegmentationLogic.inference.region import Point
+from KDSegmentationLogic.inference.preprocess import Geometry, statistics_of
+from KDSegmentationLogic.inference.region import Box, Point
 from Testing.making import phantom, tiny_ensemble, tiny_student
 
 CPU = Settings(device="cpu", threads=1)
@@ -230,3 +239,25 @@ def test_the_result_says_where_and_how_long_it_ran(student_bundle: Bundle) -> No
     assert (result.device, result.engine) == ("cpu", "torch")
     assert list(result.seconds) == ["preprocess", "predict", "restore"]
     assert all(seconds >= 0 for seconds in result.seconds.values())
+
+
+def test_a_case_remembers_its_statistics_from_region_to_region(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = Channel("MR", "MR", Normalisation("zscore"))
+    bundle = tiny_student(tmp_path / "by-the-whole", channels=(channel,))
+    image, _ = phantom((60, 50, 40))
+    predictor = Predictor(bundle, CPU)
+    regions = [Box((-30, -20, 10), (-20, -10, 20)), Box((-50, -40, 5), (-40, -30, 15))]
+    fresh = [array(predictor.segment([image], region).labels) for region in regions]
+    counted: list[int] = []
+
+    def count(*arguments: Any) -> Any:
+        counted.append(1)
+        return statistics_of(*arguments)
+
+    monkeypatch.setattr(case, "statistics_of", count)
+    remembering = Case([image])
+    for region, wanted in zip(regions, fresh, strict=True):
+        np.testing.assert_array_equal(array(predictor.segment(remembering, region).labels), wanted)
+    assert len(counted) == 1

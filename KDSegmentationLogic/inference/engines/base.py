@@ -73,6 +73,10 @@ class Engine(Protocol):
         """
         ...
 
+    def release(self) -> None:
+        """Give back what is kept between two forwards of one image for the next of them."""
+        ...
+
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a library's exception says that memory was lacking."""

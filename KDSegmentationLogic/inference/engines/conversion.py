@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from KDSegmentationLogic.bundles.bundle import Bundle
+from KDSegmentationLogic.bundles.description import Member
+from KDSegmentationLogic.bundles.weights import load_network
 from KDSegmentationLogic.dependencies import missing, require
+from KDSegmentationLogic.inference.engines.folding import fold
 
 if TYPE_CHECKING:
     import openvino
@@ -23,6 +27,11 @@ VERSION = 1
 
 # 17 has all that the networks need; old enough for the readers of the last years
 _OPSET = 17
+
+
+def network_of(bundle: Bundle, member: Member) -> nn.Module:
+    """A member's network, its norms folded, with logits of its input's size."""
+    return fold(load_network(bundle, member)).requires_grad_(False)
 
 
 def to_onnx(module: nn.Module) -> bytes:

@@ -12,13 +12,11 @@ import torch
 
 from KDSegmentationLogic.bundles.bundle import Bundle
 from KDSegmentationLogic.bundles.description import Member
-from KDSegmentationLogic.bundles.weights import load_network
 from KDSegmentationLogic.errors import Cancelled
 from KDSegmentationLogic.files import sha256_of
 from KDSegmentationLogic.inference.engines import conversion
 from KDSegmentationLogic.inference.engines.base import EngineMemoryError, is_out_of_memory
 from KDSegmentationLogic.inference.engines.estimate import Facts, Logits, facts_of_member
-from KDSegmentationLogic.inference.engines.folding import fold
 from KDSegmentationLogic.inference.engines.softmax import probabilities_of
 from KDSegmentationLogic.inference.engines.store import kept
 from KDSegmentationLogic.progress import Monitor
@@ -40,7 +38,9 @@ def open_onnxruntime(bundle: Bundle, member: Member, device: str, threads: int) 
             *(f"conversion {conversion.VERSION}", torch.__version__),
         )
         graph = kept(
-            "onnx", made_of, lambda: conversion.to_onnx(Logits(fold(load_network(bundle, member))))
+            "onnx",
+            made_of,
+            lambda: conversion.to_onnx(Logits(conversion.network_of(bundle, member))),
         )
     return ONNXEngine(session_of(graph, threads), facts_of_member(member), member.temperature)
 
@@ -92,6 +92,9 @@ class ONNXEngine:
         """See ``Engine.probabilities``."""
         logits = torch.from_numpy(self.logits(batch, monitor))
         return probabilities_of(logits, self.stride, self._temperature)
+
+    def release(self) -> None:
+        """See ``Engine.release``: nothing is kept, since the arena is off."""
 
 
 @contextlib.contextmanager

@@ -61,6 +61,9 @@ class TorchEngine:
             logits = self._forward(batch, monitor)
             return probabilities_of(logits, self.stride, self._temperature)
 
+    def release(self) -> None:
+        """See ``Engine.release``: torch keeps nothing on a CPU, and counts it as free on a GPU."""
+
     def _forward(self, batch: np.ndarray, monitor: Monitor) -> torch.Tensor:
         inputs = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device)
         inputs = inputs.contiguous(memory_format=self._format)

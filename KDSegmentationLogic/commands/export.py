@@ -1,0 +1,127 @@
+"""``kdseg export``: a model's networks for other programs.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from KDSegmentationLogic.commands.console import Console
+from KDSegmentationLogic.commands.options import add_general, add_overwrite, refuse_existing
+from KDSegmentationLogic.errors import UsageError
+
+if TYPE_CHECKING:
+    from KDSegmentationLogic.bundles.bundle import Bundle
+    from KDSegmentationLogic.bundles.description import Member
+
+_ENDINGS = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".pt", "monai-bundle": ".zip"}
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command."""
+    parser: ArgumentParser = subparsers.add_parser(
+        "export",
+        help="write a model's networks for other programs",
+        description="Write a model's networks for other programs. A network takes the prepared"
+        " image (the model's spacing, orientation and normalisation, see 'kdseg models show') as"
+        " float32 [n, channels, z, y, x], sizes multiples of what the network halves, and gives"
+        " logits of the same size. Batch normalisation is folded into the convolutions."
+        " monai-bundle packs the whole model, which is a MONAI bundle.",
+    )
+    parser.add_argument("model", metavar="MODEL", help="an installed model, or its folder")
+    parser.add_argument("--to", required=True, choices=tuple(_ENDINGS), help="the format")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        type=Path,
+        metavar="PATH",
+        help="a file; of an ensemble's networks a folder, with a file for each",
+    )
+    add_overwrite(parser)
+    add_general(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: Namespace) -> int:
+    """Write the files and say their names."""
+    from KDSegmentationLogic.bundles.catalogue import find_bundle
+
+    console = Console.of(args)
+    bundle = find_bundle(args.model)
+    written = _whole(bundle, args) if args.to == "monai-bundle" else _networks(bundle, args)
+    for path in written:
+        console.say(str(path))
+    console.result({"model": bundle.name, "format": args.to, "files": [str(p) for p in written]})
+    return 0
+
+
+def _whole(bundle: Bundle, args: Namespace) -> list[Path]:
+    from KDSegmentationLogic.bundles.transfer import export_zip
+
+    _check(args.output, ".zip")
+    refuse_existing([args.output], args.overwrite)
+    return [export_zip(bundle, args.output)]
+
+
+def _networks(bundle: Bundle, args: Namespace) -> list[Path]:
+    members, ending = bundle.description.members, _ENDINGS[args.to]
+    if len(members) == 1:
+        _check(args.output, ending)
+        targets = [args.output]
+    else:
+        if args.output.suffix == ending:
+            raise UsageError(
+                f"{bundle.name} has {len(members)} networks, and {args.output} is one file.",
+                "Give a folder with -o.",
+            )
+        targets = [args.output / (Path(member.weights).stem + ending) for member in members]
+    refuse_existing(targets, args.overwrite)
+    for member, target in zip(members, targets, strict=True):
+        _WRITERS[args.to](bundle, member, target)
+    return targets
+
+
+def _check(path: Path, ending: str) -> None:
+    if path.suffix != ending:
+        raise UsageError(
+            f"The name {path.name} does not end in {ending}.", f"Call the file {path.stem}{ending}."
+        )
+
+
+def _write_bytes(convert: str) -> Callable[[Bundle, Member, Path], None]:
+    def write(bundle: Bundle, member: Member, target: Path) -> None:
+        from KDSegmentationLogic.files import atomic_file
+        from KDSegmentationLogic.inference.engines import conversion
+
+        content = getattr(conversion, convert)(conversion.network_of(bundle, member))
+        with atomic_file(target) as temporary:
+            temporary.write_bytes(content)
+
+    return write
+
+
+def _write_openvino(bundle: Bundle, member: Member, target: Path) -> None:
+    from KDSegmentationLogic.dependencies import require
+
+    require("openvino")
+    import openvino
+
+    from KDSegmentationLogic.files import atomic_file
+    from KDSegmentationLogic.inference.engines import conversion
+
+    model = conversion.to_openvino(conversion.network_of(bundle, member))
+    # the inner one appears first: a graph is never there without its weights
+    with atomic_file(target) as graph, atomic_file(target.with_suffix(".bin")) as weights:
+        openvino.serialize(model, str(graph), str(weights))
+
+
+_WRITERS: dict[str, Callable[[Bundle, Member, Path], None]] = {
+    "onnx": _write_bytes("to_onnx"),
+    "torchscript": _write_bytes("to_torchscript"),
+    "openvino": _write_openvino,
+}
