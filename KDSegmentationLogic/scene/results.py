@@ -51,7 +51,7 @@ def structures(node: slicer.vtkMRMLSegmentationNode) -> list[Structure]:
             if layer not in counts:
                 counts[layer] = _voxels_by_value(edits.layer_array(layer))
             value = segment.GetLabelValue()
-            voxels = counts[layer][value] if value < len(counts[layer]) else 0
+            voxels = int(counts[layer][value]) if value < len(counts[layer]) else 0
             volume = voxels * float(np.prod(layer.GetSpacing())) * stretch / 1000
         visible = display is None or display.GetSegmentVisibility(identifier)
         red, green, blue = (round(255 * channel) for channel in segment.GetColor())

@@ -238,3 +238,17 @@ def test_the_codes_say_what_comes_in_pairs_and_get_the_side():
     assert not sides.wants_side(cases.LABELS[1])  # coded as left already
     assert sided.name == "Left anterior"
     assert sided.terminology.modifier == cases.LEFT
+
+
+def test_the_midline_follows_the_volume_and_its_voxels():
+    volume = head()
+    before = sides.midline(volume, 0.0)
+
+    cases.put_under(volume, np.array([[1.0, 0, 0, 50], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]))
+    moved = sides.midline(volume, 0.0)
+    array = slicer.util.arrayFromVolume(volume)
+    array[:] = 0
+    slicer.util.arrayFromVolumeModified(volume)
+
+    assert moved == pytest.approx(before + 50)
+    assert sides.midline(volume, 0.0) is None

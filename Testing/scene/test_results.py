@@ -153,13 +153,11 @@ def loaded_series(files: list[Path], pydicom) -> slicer.vtkMRMLScalarVolumeNode:
     return volume
 
 
-def test_the_source_series_is_found_by_the_uids_that_slicer_keeps(
-    node, data_folder: Path, monkeypatch
-):
+def test_the_source_series_is_found_by_the_uids_that_slicer_keeps(labels, data_folder, monkeypatch):
     folder = data_folder / "TotalSegmentatorCT" / "example_ct_dicom"
     files = dict(zip(("1.2", "1.3"), sorted(folder.iterdir()), strict=False))
     monkeypatch.setattr(slicer, "dicomDatabase", Database(files), raising=False)
-    volume = slicer.util.getNode("head")
+    volume = volume_from_image(labels, "ct")
     volume.SetAttribute("DICOM.instanceUIDs", "1.2 1.3")
 
     assert results.dicom_files(volume) == list(files.values())
