@@ -22,7 +22,16 @@ import vtk
 from PySide6 import QtCore, QtGui, QtTest, QtWidgets
 
 from KDSegmentationLogic.scene import headless
-from Testing.SlicerHost import ctk, dialogs, mrml_tables, mrml_widgets, packages, scripted, signals
+from Testing.SlicerHost import (
+    ctk,
+    dialogs,
+    mrml_tables,
+    mrml_widgets,
+    packages,
+    scripted,
+    signals,
+    views,
+)
 from Testing.SlicerHost.application import qSlicerApplication
 from Testing.SlicerHost.layout import qMRMLLayoutManager
 from Testing.SlicerHost.modules import (
@@ -41,6 +50,8 @@ _CLASSES = {
     "qSlicerScriptedLoadableModuleWidget": qSlicerScriptedLoadableModuleWidget,
     **mrml_widgets.STAND_INS,
     **mrml_tables.STAND_INS,
+    "qMRMLSliceWidget": views.qMRMLSliceWidget,
+    "qMRMLThreeDWidget": views.qMRMLThreeDWidget,
 }
 
 
@@ -64,7 +75,7 @@ class Host:
         self.errors.clear()
         self._undo.enter_context(_settings(self._folder / "settings"))
         self._undo.enter_context(_imports(self._modules))
-        self._undo.enter_context(_names_in_slicer())
+        self._undo.enter_context(_names_in_slicer(self._modules))
         if "slicer.packaging" not in self._modules:
             old = mock.patch.object(slicer.util, "pip_install", packages.pip_install(self.requests))
             self._undo.enter_context(old)
@@ -304,9 +315,10 @@ def _package() -> dict[str, ModuleType]:
 
 
 @contextlib.contextmanager
-def _names_in_slicer() -> Iterator[None]:
+def _names_in_slicer(modules: dict[str, ModuleType]) -> Iterator[None]:
     """The names that Slicer has beside those of slicer-core."""
-    added = {**_CLASSES, "selfTests": {}}
+    inner = {n.removeprefix("slicer."): m for n, m in modules.items() if n.startswith("slicer.")}
+    added = {**_CLASSES, **inner, "selfTests": {}}
     runtime = slicer.app
     for name, value in added.items():
         setattr(slicer, name, value)
@@ -314,5 +326,5 @@ def _names_in_slicer() -> Iterator[None]:
         yield
     finally:
         slicer.app = runtime
-        for name in (*added, "ScriptedLoadableModule", "i18n", "packaging"):
+        for name in added:
             vars(slicer).pop(name, None)

@@ -10,12 +10,16 @@ import ast
 import sys
 from collections.abc import Iterator
 
+from Testing.project.slicer_names import APPLICATION, CTK, ONE_QT_SIGNALS, QT, SLICER
 from Testing.project.source_tree import dotted, imported_names
 
 Fault = tuple[int, str]
 
 WIDGET_LIBRARIES = ("qt.", "ctk.", "slicer.qMRML", "slicer.qSlicer")
 FILE_SCOPE = {"qt", "ctk", "slicer", "vtk", "KDSegmentationLogic", "KDSegmentationPanels"}
+
+
+KNOWN = {"qt": QT, "ctk": CTK, "slicer": SLICER, "slicer.app": APPLICATION}
 
 
 def keyword_arguments(tree: ast.AST) -> Iterator[Fault]:
@@ -61,3 +65,42 @@ def forgotten_modules(tree: ast.AST) -> Iterator[Fault]:
     for line, name in imported_names(tree):
         if name.split(".")[0] == "imp":
             yield line, "imports imp"
+
+
+def used_names(tree: ast.AST) -> Iterator[tuple[int, str, str]]:
+    """(line, name space, name) of what is taken from qt, ctk, slicer and slicer.app."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute):
+            continue
+        space, _, name = dotted(node).rpartition(".")
+        if space in KNOWN:
+            yield node.lineno, space, name
+    for line, name in imported_names(tree):
+        space, _, name = name.partition(".")
+        if space in ("qt", "ctk", "slicer") and name:
+            yield line, space, name.split(".")[0]
+
+
+def unknown_names(tree: ast.AST) -> Iterator[Fault]:
+    """Names that are not written down as Slicer's; those of vtk classes are all known."""
+    for line, space, name in used_names(tree):
+        if name not in KNOWN[space] and not (space == "slicer" and name.startswith("vtk")):
+            yield line, f"{space}.{name} is not in the list of Slicer's names"
+
+
+def pyside_calls(tree: ast.AST) -> Iterator[Fault]:
+    """Not every PythonQt has ``emit``; with Qt 5, Python 2's name of ``exec`` has stayed."""
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        if node.func.attr == "emit":
+            yield node.lineno, "call the signal instead of its emit"
+        if node.func.attr == "exec":
+            yield node.lineno, "write exec_"
+
+
+def one_qts_signals(tree: ast.AST) -> Iterator[Fault]:
+    """Slicer is built with Qt 5 and with Qt 6."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and node.value in ONE_QT_SIGNALS:
+            yield node.lineno, f"{node.value}: {ONE_QT_SIGNALS[node.value]}"

@@ -1,24 +1,19 @@
-"""The module file runs against the real MRML scene and a small double of the application."""
+"""The module file runs in a test double of the application, over the real MRML scene."""
 
 from __future__ import annotations
 
 import importlib.util
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from Testing.making import tiny_student
-from Testing.project import module_double
 from Testing.project.source_tree import PACKAGE, ROOT
-
-pytest.importorskip("slicer", reason="needs slicer-core")
-
-MODULE = ROOT / "KDSegmentation" / "KDSegmentation.py"
+from Testing.SlicerHost.fixture import started
 
 
 def package_modules() -> dict[str, ModuleType]:
@@ -29,45 +24,31 @@ def package_modules() -> dict[str, ModuleType]:
     }
 
 
-def load() -> Any:
-    """The module file, imported as Slicer does: by its path."""
-    specification = importlib.util.spec_from_file_location("KDSegmentation", MODULE)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Any]:
+    with started(tmp_path / "host") as running:
+        yield running
 
 
 @pytest.fixture
-def module(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    module_double.install(monkeypatch)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = package_modules()
-    loaded = load()
-    monkeypatch.setitem(sys.modules, "KDSegmentation", loaded)
-    yield loaded
-    # A test may have dropped the package; others hold classes of the first import.
-    for name in package_modules():
-        del sys.modules[name]
-    sys.modules.update(before)
+def module(host: Any) -> Any:
+    """The module file, imported as Slicer does."""
+    host.load()
+    return sys.modules["KDSegmentation"]
 
 
 @pytest.fixture
-def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real MRML scene, without the application; one small model is installed."""
-    from KDSegmentationLogic.scene.headless import start
-
-    start()
-    monkeypatch.setenv("KDSEG_MODELS", str(tmp_path))
-    tiny_student(tmp_path / "tiny")
+def opened(host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module's widget; one small model is installed beside the bundled ones."""
+    monkeypatch.setenv("KDSEG_MODELS", str(tmp_path / "models"))
+    tiny_student(tmp_path / "models" / "tiny")
+    return host.open()
 
 
-def test_the_module_describes_itself(module: Any) -> None:
-    parent = SimpleNamespace()
-    module.KDSegmentation(parent)
+def test_the_module_describes_itself(host: Any) -> None:
+    parent = host.load()
     assert parent.title == "KD Segmentation"
-    assert parent.categories == ["Segmentation"]
+    assert parent.categories == ("Segmentation",)
     assert "Segmentations" in parent.dependencies
     assert parent.contributors
     assert parent.helpText
@@ -79,46 +60,41 @@ def test_no_class_hides_the_package(module: Any) -> None:
 
 
 @pytest.mark.usefixtures("module")
-def test_the_package_is_found_in_the_source_tree(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in package_modules():
-        monkeypatch.delitem(sys.modules, name)
+def test_the_package_is_found_in_the_source_tree(
+    host: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == PACKAGE else real(name)
     )
-    load()
-    assert sys.path == [str(ROOT)]
+    host.load()
+    assert str(ROOT) in sys.path
 
 
-@pytest.mark.usefixtures("scene")
-def test_the_panel_lists_the_installed_models(module: Any) -> None:
-    widget = module.KDSegmentationWidget()
-    widget.setup()
-    _, models = widget.layout.widgets
-    assert "tiny: Tiny phantom" in models.items()
-    assert len(models.items()) == len(widget.logic.models())
+def test_scripts_find_the_logic_and_its_models(opened: Any) -> None:
+    import slicer
+
+    logic = slicer.util.getModuleLogic("KDSegmentation")
+    assert logic is opened.logic
+    assert "tiny" in [model.name for model in logic.models()]
 
 
-@pytest.mark.usefixtures("scene")
-def test_the_call_that_the_panel_tells_exists(module: Any) -> None:
-    widget = module.KDSegmentationWidget()
-    widget.setup()
-    introduction, _ = widget.layout.widgets
-    told = re.search(r"getModuleLogic\('KDSegmentation'\)\.(\w+)\(", introduction.text)
-    assert told
-    assert callable(getattr(widget.logic, told[1]))
+def test_reloading_drops_the_package_and_reloads_the_file(host: Any, opened: Any) -> None:
+    before, source = package_modules(), sys.modules["KDSegmentation"]
+    fresh = host.reload()
+    assert fresh is not opened
+    assert sys.modules["KDSegmentation"] is not source
+    again = package_modules()
+    assert again
+    assert not any(again.get(name) is old for name, old in before.items())
 
 
-def test_reloading_drops_the_package_and_reloads_the_file(module: Any) -> None:
-    import KDSegmentationLogic.errors  # noqa: F401
+def test_closing_the_scene_and_leaving_raise_nothing(host: Any, opened: Any) -> None:
+    import slicer
 
-    widget = module.KDSegmentationWidget()
-    widget.onReload()
-    assert not package_modules()
-    assert widget.reloaded == 1
-
-
-@pytest.mark.usefixtures("scene")
-def test_the_modules_own_test_passes(module: Any) -> None:
-    module.KDSegmentationTest().runTest()
+    host.close_scene()
+    slicer.util.selectModule("SegmentEditor")
+    host.open()
+    assert slicer.util.getModuleWidget("KDSegmentation") is opened
+    assert not host.errors
