@@ -7,6 +7,8 @@ students:   networks that learn from an ensemble, or from labels alone as the ba
 
 from __future__ import annotations
 
+import functools
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -116,21 +118,17 @@ class Arm:
             self._check_network()
 
     def _check_network(self) -> None:
-        try:
-            with torch.device("meta"):
-                network = build_network(self.architecture, self.arguments)
-        except BundleError as error:
-            raise ValueError(str(error).rstrip(".")) from None
+        dimensions, divisor = _shape_of(self.architecture, json.dumps(self.arguments, default=str))
         if Objective(self.schedule.losses).needs_deviation:
             _require(
                 bool(self.arguments.get("deviation")),
                 "the loss deviation needs a network with the argument deviation",
             )
-        dimensions = self.member().dimensions
-        _require(network.dimensions == dimensions, f"{self.architecture} is not {dimensions}-D")
+        wanted = self.member().dimensions
+        _require(dimensions == wanted, f"{self.architecture} is not {wanted}-D")
         _require(
-            all(size % d == 0 for size, d in zip(self.patch, network.divisor, strict=True)),
-            f"the patch's sizes must be multiples of {network.divisor}",
+            all(size % d == 0 for size, d in zip(self.patch, divisor, strict=True)),
+            f"the patch's sizes must be multiples of {divisor}",
         )
 
     @property
@@ -165,6 +163,17 @@ class Arm:
             overlap=self.overlap,
             views=self.views,
         )
+
+
+@functools.cache
+def _shape_of(architecture: str, arguments: str) -> tuple[int, tuple[int, ...]]:
+    """Dimensions and divisor of a network; once for all runs of an arm."""
+    try:
+        with torch.device("meta"):
+            network = build_network(architecture, json.loads(arguments))
+    except BundleError as error:
+        raise ValueError(str(error).rstrip(".")) from None
+    return network.dimensions, network.divisor
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import asdict, dataclass
 
-import psutil
 import torch
+
+from KDSegmentationLogic.inference.peak import PeakMemory
 
 
 @dataclass(frozen=True)
@@ -33,29 +33,32 @@ class Cost:
 
 
 class Meter:
-    """Counts from its making on. ``devices``: processes that share the work."""
+    """Counts while the block runs. ``devices``: processes that share the work."""
 
     def __init__(self, device: str, devices: int = 1) -> None:
         self._device, self._devices = device, devices
+        self._memory = PeakMemory()
+        self._clock = self._cpu = 0.0
+
+    def __enter__(self) -> Meter:
+        self._memory.__enter__()
+        self._begin()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._memory.__exit__()
+
+    def _begin(self) -> None:
         self._clock, self._cpu = time.perf_counter(), time.process_time()
 
     def read(self) -> Cost:
-        """What it cost since the meter was made."""
+        """What it cost since the last reading, or the start; memory since the start."""
         seconds = time.perf_counter() - self._clock
         on_cpu = self._device == "cpu"
         one = time.process_time() - self._cpu if on_cpu else seconds
-        peak = _peak_bytes() if on_cpu else _gpu_peak_bytes(self._device)
-        return Cost(seconds, one * self._devices, peak / 2**30)
-
-
-def _peak_bytes() -> int:
-    """Highest resident memory of this process since it started."""
-    if sys.platform == "win32":
-        return int(psutil.Process().memory_info().peak_wset)
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts in bytes
+        gib = self._memory.gib if on_cpu else _gpu_peak_bytes(self._device) / 2**30
+        self._begin()
+        return Cost(seconds, one * self._devices, gib)
 
 
 def _gpu_peak_bytes(device: str) -> int:

@@ -144,8 +144,14 @@ class Trainer:
         if self._checkpoint.is_file():
             self._resume()
         board = self._open_board()
+        with Meter(self._fabric.device.type, self._fabric.world_size) as meter:
+            self._go_on(board, meter, monitor)
+        return Trained(
+            self._best, self._best_dice, self._best_step, tuple(self._history), self._cost
+        )
+
+    def _go_on(self, board: TensorBoardLogger | None, meter: Meter, monitor: Monitor) -> None:
         since: list[dict[str, float]] = []
-        meter = Meter(self._fabric.device.type, self._fabric.world_size)
         while self._step < self._schedule.steps:
             since.append(self._train_step())
             self._step += 1
@@ -154,15 +160,11 @@ class Trainer:
                 self._validate(since)
                 since = []
                 self._cost = self._cost.plus(meter.read())
-                meter = Meter(self._fabric.device.type, self._fabric.world_size)
                 self._save(board)
             monitor.report(
                 self._step / self._schedule.steps,
                 f"step {self._step} of {self._schedule.steps}, Dice {self._best_dice:.3f}",
             )
-        return Trained(
-            self._best, self._best_dice, self._best_step, tuple(self._history), self._cost
-        )
 
     def _train_step(self) -> dict[str, float]:
         # dropout; each process drops other features of its own patches
