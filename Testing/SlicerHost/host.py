@@ -214,7 +214,7 @@ class Host:
 
     def timers(self) -> list[Any]:
         """The Qt timers that run, and that Python knows of."""
-        known = (thing for thing in gc.get_objects() if isinstance(thing, QtCore.QTimer))
+        known = (thing for thing in gc.get_objects() if issubclass(type(thing), QtCore.QTimer))
         alive = (timer for timer in known if shiboken6.isValid(timer))
         return [timer for timer in alive if QtCore.QTimer.isActive(timer)]
 
