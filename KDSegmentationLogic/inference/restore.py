@@ -19,6 +19,8 @@ from KDSegmentationLogic.imaging.geometry import back_to_grid
 from KDSegmentationLogic.inference.preprocess import Prepared
 from KDSegmentationLogic.inference.windows import Shape
 
+_PIXELS_AT_ONCE = 8192  # their scores of twenty classes fit a core's own cache
+
 
 @dataclass(frozen=True)
 class Planes:
@@ -190,7 +192,9 @@ def _restore_plane(
     low = _plane_of(before, block, z_map.low[z])
     high = _plane_of(before, block, z_map.high[z]) if fraction else low
     mean = _between(low[0], high[0], fraction)
-    result.labels[z] = values[_winners(mean, y_map, x_map)]
+    # "clip": the other modes copy the plane once more, to check it
+    small = values.astype(result.labels.dtype)
+    small.take(_winners(mean, y_map, x_map), out=result.labels[z], mode="clip")
     if result.probabilities is not None or result.entropy is not None:
         full = np.stack([_in_plane(scores, y_map, x_map) for scores in mean])
         if temperature is not None:
@@ -235,9 +239,14 @@ def _winners(mean: np.ndarray, y_map: _AxisMap, x_map: _AxisMap) -> np.ndarray:
     rows = corners == corners[:, right]
     cells = np.where(rows & rows[below] & (corners == corners[below]), corners, mixed)
     winners = cells.take(y_map.low, axis=0).take(x_map.low, axis=1)
-    at = np.flatnonzero(winners == mixed)
-    y, x = np.divmod(at, winners.shape[1])
-    winners.reshape(-1)[at] = _at(mean, y_map, x_map, y, x).argmax(axis=1)
+    flat = winners.reshape(-1)
+    boundary = np.flatnonzero(flat == mixed)
+    # with its classes side by side, a pixel's scores are one piece of memory to fetch
+    table = np.ascontiguousarray(mean.reshape(len(mean), -1).T)
+    for first in range(0, len(boundary), _PIXELS_AT_ONCE):
+        at = boundary[first : first + _PIXELS_AT_ONCE]
+        y, x = np.divmod(at, winners.shape[1])
+        flat[at] = _at(table, corners.shape[1], y_map, x_map, y, x).argmax(axis=1)
     return winners
 
 
@@ -256,19 +265,27 @@ def _between(low: np.ndarray, high: np.ndarray, fraction: np.ndarray) -> np.ndar
 
 
 def _at(
-    mean: np.ndarray, y_map: _AxisMap, x_map: _AxisMap, y: np.ndarray, x: np.ndarray
+    table: np.ndarray, width: int, y_map: _AxisMap, x_map: _AxisMap, y: np.ndarray, x: np.ndarray
 ) -> np.ndarray:
-    """[n, k] at the output pixels (y, x), by the same steps as ``_in_plane``."""
-    # with its classes side by side, a pixel is one piece of memory to fetch
-    classes, _, width = mean.shape
-    table = np.ascontiguousarray(mean.reshape(classes, -1).T)
+    """[n, k] at the output pixels (y, x), by the same steps as ``_in_plane``.
+
+    ``table`` : [source pixels, k], rows of ``width`` pixels.
+    """
     above, below = y_map.low[y] * width, y_map.high[y] * width
     y_fraction, x_fraction = y_map.fraction[y][:, None], x_map.fraction[x][:, None]
-    sides = [
-        _between(table.take(above + column, axis=0), table.take(below + column, axis=0), y_fraction)
-        for column in (x_map.low[x], x_map.high[x])
-    ]
-    return _between(sides[0], sides[1], x_fraction)
+    left, right = (
+        _into_low(table.take(above + side, axis=0), table.take(below + side, axis=0), y_fraction)
+        for side in (x_map.low[x], x_map.high[x])
+    )
+    return _into_low(left, right, x_fraction)
+
+
+def _into_low(low: np.ndarray, high: np.ndarray, fraction: np.ndarray) -> np.ndarray:
+    """``_between``, which overwrites both."""
+    high -= low
+    high *= fraction
+    low += high
+    return low
 
 
 def _in_plane(plane: np.ndarray, y_map: _AxisMap, x_map: _AxisMap) -> np.ndarray:
