@@ -99,7 +99,7 @@ class KDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.comparePanel = ComparePanel(self.board, self.runs, self.layout)
         self.setupPanel = SetupPanel(self.board, self.layout)
         self.layout.addStretch(1)
-        self.runs.compared = self.comparePanel.show
+        self.runs.compared = self.showComparison
         self._follow_folding()
         self._follow_scene()
 
@@ -137,6 +137,11 @@ class KDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The sample image is there: the next click may be one on a structure."""
         self.regionPanel.invite()
 
+    def showComparison(self):
+        """Other views come up, which are there to be looked at."""
+        self.clicks.stop()
+        self.comparePanel.show()
+
     def enter(self):
         self.board.load()
 
@@ -153,6 +158,9 @@ class KDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.board.close()
         self.board = None
         self.logic.close()
+        # A reload hides the old panels and keeps them, and with them what they observe.
+        for section in (*self.sections.values(), self.setupPanel.section):
+            section.deleteLater()
 
     def onSceneStartClose(self, _scene, _event):
         self.clicks.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import qt
@@ -62,6 +63,14 @@ class Board:
         """The chosen bundle; None where none is chosen or it is gone."""
         return model_named(self.models, self.state.model)
 
+    @property
+    def second(self):
+        """The bundle to compare with: the chosen one, else the first that fits; or None."""
+        chosen = model_named(self.models, self.state.second_model)
+        if chosen is not None and chosen.name != self.state.model:
+            return chosen
+        return choices.second_model(self.model, self.models) if self.model else None
+
     def node(self, node_id):
         """The scene's node of an ID; None where there is none."""
         return slicer.mrmlScene.GetNodeByID(node_id) if node_id else None
@@ -121,11 +130,14 @@ class Board:
         self.refresh()
 
     def attempt(self, work, *arguments):
-        """Call ``work``; an expected failure is shown as a message. What it returned, or None."""
+        """Call ``work``; a failure is shown as a message. What it returned, or None."""
         try:
             return work(*arguments)
         except KDSegError as error:
             self.tell(messages.of_error(error))
+        except Exception as error:  # a fault of ours must not leave the panel half changed
+            logging.exception("KD Segmentation")
+            self.tell(messages.unexpected(f"{type(error).__name__}: {error}"))
         return None
 
     def accepted(self):

@@ -48,7 +48,9 @@ class Clicks(VTKObservationMixin):
         interaction = slicer.app.applicationLogic().GetInteractionNode()
         self.addObserver(interaction, interaction.InteractionModeChangedEvent, self._left)
         for interactor, _slice_node in _slice_views():
-            self.addObserver(interactor, vtk.vtkCommand.LeftButtonPressEvent, self._pressed)
+            # Before Slicer's own widgets, which may keep the event for themselves.
+            event = vtk.vtkCommand.LeftButtonPressEvent
+            self.addObserver(interactor, event, self._pressed, "none", 10.0)
 
     def stop(self):
         """Wait no longer; nothing stays in the scene."""

@@ -9,10 +9,9 @@ from slicer.i18n import tr as _
 
 from KDSegmentationLogic.errors import SceneError
 from KDSegmentationLogic.scene import layouts, results
-from KDSegmentationLogic.scene.view import choices, comparing, messages, readiness
+from KDSegmentationLogic.scene.view import comparing, framing, messages, readiness
 from KDSegmentationLogic.scene.view.compared import shown_comparison
 from KDSegmentationLogic.scene.view.saving import proposed_name, with_ending
-from KDSegmentationLogic.scene.view.situation import model_named
 from KDSegmentationPanels import controls
 
 ORIENTATIONS = ("Axial", "Coronal", "Sagittal")
@@ -43,6 +42,7 @@ class ComparePanel:
         self.verdict = controls.text(self.section, content)
         self.table = qt.QTableWidget(self.section)
         self.table.verticalHeader().setVisible(False)
+        self.table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
         self.table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         content.addWidget(self.table)
         self._build_views(content)
@@ -66,6 +66,9 @@ class ComparePanel:
             self.orientation.addItem(titles[name], name)
         self.orientation.connect("activated(int)", self.onOrientation)
         beside.addWidget(self.orientation)
+        self.uncertainty = qt.QCheckBox(_("Uncertainty"), line)
+        self.uncertainty.connect("clicked(bool)", self.onUncertainty)
+        beside.addWidget(self.uncertainty)
         beside.addStretch(1)
         line, beside = controls.row(content, self.section)
         tip = _("Move the views to the slices in which the two differ most.")
@@ -77,7 +80,7 @@ class ComparePanel:
         board, state = self.board, self.board.state
         others = [model for model in board.models if model.name != state.model]
         controls.fill(self.second, [(m.description.title, m.name) for m in others])
-        second = self._second()
+        second = board.second
         controls.choose(self.second, second.name if second else "")
         self.withModel.checked = state.compared_with == "model"
         self.withReference.checked = state.compared_with == "reference"
@@ -88,13 +91,6 @@ class ComparePanel:
             self.button, self._problem(second), _("Run both and show where they differ.")
         )
         self._refresh_result()
-
-    def _second(self):
-        board = self.board
-        second = model_named(board.models, board.state.second_model)
-        if second is None or second.name == board.state.model:
-            return choices.second_model(board.model, board.models) if board.model else None
-        return second
 
     def _problem(self, second):
         now = self.board.situation()
@@ -119,6 +115,13 @@ class ComparePanel:
         problem = None if shown is not None else messages.comparison_missing()
         for control in (self.sideBySide, self.orientation, self.jump, self.save):
             controls.allow(control, problem)
+        uncertain = shown is not None and shown.nodes.uncertainty is not None
+        self.uncertainty.enabled = uncertain and self.board.state.side_by_side
+        self.uncertainty.checked = uncertain and framing.uncertainty_shown()
+        self.uncertainty.toolTip = _(
+            "Entropy of the second model (of the first beside a reference), laid over the third"
+            " view: from 0.3, where it starts to be unsure, to 1, where all classes are alike."
+        )
         self.sideBySide.checked = self.board.state.side_by_side and shown is not None
         controls.choose(self.orientation, self.board.state.orientation)
 
@@ -133,10 +136,14 @@ class ComparePanel:
         for line, texts in enumerate(cells):
             for column, text in enumerate(texts):
                 item = qt.QTableWidgetItem(text)
+                item.setToolTip(text)
                 if column:
                     item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
                 self.table.setItem(line, column, item)
-        self.table.resizeColumnsToContents()
+        header = self.table.horizontalHeader()
+        for column in range(len(columns)):
+            stretched = qt.QHeaderView.ResizeToContents if column else qt.QHeaderView.Stretch
+            header.setSectionResizeMode(column, stretched)
         height = self.table.horizontalHeader().height + 4
         height += sum(self.table.rowHeight(line) for line in range(min(len(cells), 10)))
         self.table.setFixedHeight(height)
@@ -159,18 +166,20 @@ class ComparePanel:
         """Show the comparison that was just made: views side by side, where it differs most."""
         self.board.change(side_by_side=True)
         self._arrange()
-        self.onJump()
 
     def _arrange(self):
         if self.shown is None:
             return
         state = self.board.state
         if not state.side_by_side:
-            self.board.attempt(layouts.leave_side_by_side)
+            layouts.leave_side_by_side()
+            framing.leave()
         elif self.shown.volume is not None:
-            self.board.attempt(
-                layouts.show_side_by_side, self.shown.nodes, self.shown.volume, state.orientation
-            )
+            nodes = self.shown.nodes
+            layouts.show_side_by_side(nodes, self.shown.volume, state.orientation)
+            framing.arrange(nodes)
+            layouts.jump(layouts.largest_disagreement(nodes.disagreement))
+        self.board.refresh()
 
     def onSideBySide(self, wanted):
         self.board.change(side_by_side=wanted)
@@ -180,11 +189,15 @@ class ComparePanel:
         self.board.change(orientation=self.orientation.itemData(index))
         self._arrange()
 
+    def onUncertainty(self, shown):
+        framing.show_uncertainty(shown)
+        self.board.refresh()
+
     def onJump(self):
-        found = self.board.attempt(layouts.largest_disagreement, self.shown.nodes.disagreement)
+        found = layouts.largest_disagreement(self.shown.nodes.disagreement)
         if found:
             layouts.jump(found)
-        elif found is not None:
+        else:
             self.board.tell(_("The two agree in every voxel."))
 
     def onSave(self):

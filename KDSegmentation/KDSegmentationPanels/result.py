@@ -6,7 +6,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from KDSegmentationLogic.scene import layouts, results
+from KDSegmentationLogic.scene import edits, layouts, results
 from KDSegmentationLogic.scene.view import messages
 from KDSegmentationLogic.scene.view.saving import FORMATS, format_title, proposed_name, with_ending
 from KDSegmentationLogic.scene.view.text import number
@@ -152,7 +152,7 @@ class ResultPanel:
         slicer.util.selectModule("SegmentEditor")
         editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
         editor.setSegmentationNode(self.segmentation)
-        volume = self._volume()
+        volume = edits.volume_of(self.segmentation)
         if volume is not None:
             editor.setSourceVolumeNode(volume)
 
@@ -170,21 +170,7 @@ class ResultPanel:
         if not path:
             return
         path = with_ending(path, ending)
-        written = self.board.attempt(self._write, path)
+        node = self.segmentation
+        written = self.board.attempt(results.save, node, path, edits.volume_of(node))
         if written:
             self.board.tell(_("Saved: {files}").format(files=", ".join(map(str, written))))
-
-    def _write(self, path):
-        from KDSegmentationLogic.errors import SceneError
-
-        try:
-            return results.save(self.segmentation, path, self._volume())
-        except OSError as error:
-            message = messages.not_written(path, str(error))
-            raise SceneError(message.cause, message.remedy) from error
-
-    def _volume(self):
-        """The volume that the segmentation was made of, as Slicer keeps it with it."""
-        node = self.segmentation
-        role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
-        return node.GetNodeReference(role)

@@ -17,13 +17,13 @@ class RunPanel:
         self.runs = runs
         self.section, content = controls.section(_("Run"), layout)
         line, beside = controls.row(content, self.section)
-        beside.addWidget(qt.QLabel(_("On:"), line))
+        beside.addWidget(qt.QLabel(_("Device:"), line))
         self.device = qt.QComboBox(line)
         for name in estimates.DEVICES:
             self.device.addItem(estimates.device_title(name), name)
         self.device.connect("activated(int)", self.onDevice)
         beside.addWidget(self.device)
-        beside.addWidget(qt.QLabel(_("with"), line))
+        beside.addWidget(qt.QLabel(_("Engine:"), line))
         self.engine = qt.QComboBox(line)
         for name in estimates.engines():
             self.engine.addItem(estimates.engine_title(name), name)

@@ -116,9 +116,8 @@ class Runs:
 
     def _compare(self):
         board, state = self.board, self.board.state
-        second = state.second_model
-        if state.compared_with == "reference":
-            second = board.node(state.reference)
+        reference = state.compared_with == "reference"
+        second = board.node(state.reference) if reference else board.second.name
         point = clicked_place(state) if state.region == "point" else None
         return board.logic.compare(
             board.volumes(),
@@ -196,6 +195,7 @@ class Runs:
             board.tell(task.text[:1].upper() + task.text[1:] + "." if task.text else None)
             return False
         seconds = time.monotonic() - self._started.get(id(task), time.monotonic())
-        self._remember(seconds)
+        if len(task.node_ids) == 1:
+            self._remember(seconds)
         board.tell(outcome_text(task.nodes[0], seconds))
         return True

@@ -11,7 +11,7 @@ from html import escape
 
 from KDSegmentationLogic.bundles.bundle import Bundle
 from KDSegmentationLogic.bundles.description import Description, Measurement
-from KDSegmentationLogic.scene.view.text import duration, number, size
+from KDSegmentationLogic.scene.view.text import channel, duration, number, size
 from KDSegmentationLogic.scene.view.text import tr as _
 
 
@@ -23,7 +23,7 @@ def menu_text(bundle: Bundle) -> str:
 def summary(bundle: Bundle) -> str:
     """The line below the model list: what it finds, in what."""
     described = bundle.description
-    channels = " + ".join(f"{c.name} ({c.modality})" for c in described.channels)
+    channels = " + ".join(channel(c.name, c.modality) for c in described.channels)
     return _("{summary} Needs {channels}.").format(
         summary=_sentence(described.summary), channels=channels
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from KDSegmentationLogic.bundles.bundle import Bundle
+from KDSegmentationLogic.scene.view.text import channel as channel_text
 from KDSegmentationLogic.scene.view.text import listed
 from KDSegmentationLogic.scene.view.text import tr as _
 
@@ -14,7 +15,7 @@ _KINDS = ("student", "network", "ensemble")
 def channel_title(bundle: Bundle, index: int) -> str:
     """The title of a channel's selector: its name and modality."""
     channel = bundle.description.channels[index]
-    return _("{channel} ({modality}):").format(channel=channel.name, modality=channel.modality)
+    return channel_text(channel.name, channel.modality) + ":"
 
 
 def proposal(chosen: Bundle, filled: Sequence[bool], models: Sequence[Bundle]) -> Bundle | None:

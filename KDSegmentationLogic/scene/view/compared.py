@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import slicer
 
+from KDSegmentationLogic.scene import edits
 from KDSegmentationLogic.scene.compared import ComparisonNodes
 from KDSegmentationLogic.scene.tables import Value, rows_from_table
 
@@ -26,6 +27,5 @@ def shown_comparison(node_ids: Sequence[str]) -> ShownComparison | None:
     nodes = ComparisonNodes.of(node_ids)
     if nodes is None or len(nodes.tables) < 2:
         return None
-    role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
     agreement, runs = (rows_from_table(table) for table in nodes.tables[:2])
-    return ShownComparison(nodes, agreement, runs, nodes.first.GetNodeReference(role))
+    return ShownComparison(nodes, agreement, runs, edits.volume_of(nodes.first))

@@ -74,9 +74,9 @@ def _column(key: str, place: int) -> tuple[str, str]:
     if key == "dice":
         return _("Dice"), _("1: the two are the same; 0: they share no voxel.")
     if key.startswith("hd95"):
-        return key.upper().replace("(MM)", "(mm)").replace("(VOXELS)", "(voxels)"), _(
-            "95 % of the two surfaces are nearer to each other than this."
-        )
+        unit = key.rpartition("(")[2].rstrip(")")
+        tip = _("95 % of the two surfaces are nearer to each other than this ({unit}).")
+        return "HD95", tip.format(unit=unit)
     unit = key.rpartition("(")[2].rstrip(")")
     if key.startswith("difference"):
         return f"Δ {unit}", _("Volume of the first minus that of the second.")

@@ -83,7 +83,7 @@ def progress_text(text: str, seconds_left: float | None, waiting: int = 0) -> st
     """What stands beside the progress bar."""
     parts = [text[:1].upper() + text[1:]] if text else []
     if seconds_left is not None and seconds_left >= 0.5:
-        parts.append(_("about {time} left").format(time=duration(seconds_left)))
+        parts.append(_("about {time} left").format(time=duration(round(seconds_left))))
     if waiting:
         parts.append(_("{count} more in the queue").format(count=waiting))
     return " · ".join(parts)

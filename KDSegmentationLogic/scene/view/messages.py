@@ -59,11 +59,9 @@ def model_gone(model: str) -> Message:
     )
 
 
-def channel_empty(channel: str, modality: str) -> Message:
+def channel_empty(channel: str) -> Message:
     return Message(
-        _("The model needs a {channel} volume ({modality}), and none is chosen.").format(
-            channel=channel, modality=modality
-        ),
+        _("The model needs a volume for {channel}, and none is chosen.").format(channel=channel),
         _("Load one, or choose it in the section Inputs."),
     )
 
@@ -155,15 +153,6 @@ def background_clicked() -> Message:
     )
 
 
-def source_series_missing(volume: str) -> Message:
-    return Message(
-        _(
-            "The volume {volume} was not loaded from DICOM, so DICOM SEG has nothing to refer to."
-        ).format(volume=volume),
-        _("Load the volume with the DICOM module, or save as .seg.nrrd or NIfTI."),
-    )
-
-
 def not_written(path: str, detail: str) -> Message:
     return Message(
         _("{path} could not be written ({detail}).").format(path=path, detail=detail),
@@ -203,15 +192,6 @@ def other_channels(second: str, channels: str) -> Message:
 
 def comparison_missing() -> Message:
     return Message(_("Nothing was compared yet."), _("Press Compare first."))
-
-
-def volume_gone(volume: str) -> Message:
-    return Message(
-        _("The volume {volume} was removed while it was segmented; the result was dropped.").format(
-            volume=volume
-        ),
-        _("Load the volume again and press Segment."),
-    )
 
 
 def install_failed(packages: str, detail: str) -> Message:

@@ -12,6 +12,7 @@ from typing import Literal
 from KDSegmentationLogic.bundles.bundle import Bundle
 from KDSegmentationLogic.scene.view import messages
 from KDSegmentationLogic.scene.view.messages import Message
+from KDSegmentationLogic.scene.view.text import channel as channel_text
 from KDSegmentationLogic.scene.view.text import listed, size
 
 RegionMode = Literal["whole", "roi", "point"]
@@ -133,7 +134,7 @@ def _volumes_problem(model: Bundle, volumes: Sequence[Volume | None]) -> Message
     for n, channel in enumerate(channels):
         volume = volumes[n] if n < len(volumes) else None
         if volume is None:
-            return messages.channel_empty(channel.name, channel.modality)
+            return messages.channel_empty(channel_text(channel.name, channel.modality))
         if not volume.filled:
             return messages.volume_empty(volume.name)
         # Two volumes may have one name.

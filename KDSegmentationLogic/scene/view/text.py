@@ -22,9 +22,11 @@ def tr(text: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time as one says it: 0.08 s, 4 s, 3 min, 2 h 5 min."""
-    if seconds < 0.95:
-        return f"{seconds:.1g} s" if seconds < 0.1 else f"{seconds:.1f} s"
+    """A time as one says it: 0.08 s, 1.2 s, 12 s, 3 min, 2 h 5 min."""
+    if seconds < 0.1:
+        return f"{seconds:.1g} s"
+    if seconds < 9.95:
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -50,3 +52,8 @@ def listed(names: Sequence[str]) -> str:
     if len(names) < 2:
         return "".join(names)
     return tr("{first} and {last}").format(first=", ".join(names[:-1]), last=names[-1])
+
+
+def channel(name: str, modality: str) -> str:
+    """T1 (MR), but CT."""
+    return name if name == modality else f"{name} ({modality})"

@@ -39,7 +39,7 @@ def test_a_model_that_was_removed_is_named() -> None:
 
 def test_an_empty_channel_is_named_with_its_modality() -> None:
     now = replace(READY, model=model("two", channels=channels("T1", "FLAIR")), volumes=[HEAD, None])
-    assert why_not_segment(now) == messages.channel_empty("FLAIR", "MR")
+    assert why_not_segment(now) == messages.channel_empty("FLAIR (MR)")
 
 
 def test_a_volume_without_voxels_is_refused() -> None:
