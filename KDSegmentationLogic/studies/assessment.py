@@ -18,7 +18,6 @@ from KDSegmentationLogic.evaluation.calibration import calibration, near_structu
 from KDSegmentationLogic.evaluation.structures import compare_labels
 from KDSegmentationLogic.evaluation.table import summarise
 from KDSegmentationLogic.evaluation.uncertainty import auroc, entropy
-from KDSegmentationLogic.files import write_text
 from KDSegmentationLogic.imaging.geometry import has_physical_spacing
 from KDSegmentationLogic.imaging.reading import read_channels, read_labels
 from KDSegmentationLogic.inference.pipeline import Predictor, Result, Settings
@@ -32,6 +31,7 @@ from KDSegmentationLogic.studies.results import (
     CaseResult,
     Cost,
     ResultStore,
+    write_if_new,
 )
 from KDSegmentationLogic.training.dataset import CaseFiles, Dataset
 
@@ -94,10 +94,10 @@ def assess(
         temperature = model.description.members[0].temperature
         index.append({"arm": model.name, "temperature": temperature, **files})
     target = folder.report(f"{split}.json")
-    _write_if_new(target.with_suffix(".md"), _markdown(results))
-    _write_if_new(target, json.dumps([asdict(result) for result in results], indent=1))
+    write_if_new(target.with_suffix(".md"), _markdown(results))
+    write_if_new(target, json.dumps([asdict(result) for result in results], indent=1))
     listing = {"arms": index, "protocol": asdict(protocol), "patients": dataset.groups_of(split)}
-    _write_if_new(folder.report(f"{split}-files.json"), json.dumps(listing, indent=1))
+    write_if_new(folder.report(f"{split}-files.json"), json.dumps(listing, indent=1))
     return results
 
 
@@ -248,8 +248,3 @@ def _summary(found: Assessed, cost: Cost) -> ArmResult:
         seconds_per_case=cost.seconds,
         peak_memory_gib=cost.peak_memory_gib,
     )
-
-
-def _write_if_new(target: Path, text: str) -> None:
-    if not target.is_file() or target.read_text("utf-8") != text:
-        write_text(target, text)

@@ -41,11 +41,12 @@ def _measure(work: tuple[Bundle, tuple[CaseFiles, ...]], monitor: Monitor) -> Co
     with PeakMemory() as memory:
         predictor = Predictor(bundle)
         predictor.segment(read_channels(cases[0].images, Monitor()))
-    total, network = [], []
+    total, network, cpu = [], [], []
     for number, case in enumerate(cases, 1):
         images = read_channels(case.images, Monitor())
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.process_time()
         outcome = predictor.segment(images)
+        cpu.append(time.process_time() - worked)
         total.append(time.perf_counter() - start)
         network.append(outcome.seconds["predict"])
         monitor.report(number / len(cases), f"{bundle.name}: timing {case.name}")
@@ -58,6 +59,7 @@ def _measure(work: tuple[Bundle, tuple[CaseFiles, ...]], monitor: Monitor) -> Co
         ),
         seconds=float(np.median(total)),
         network_seconds=float(np.median(network)),
+        cpu_seconds=float(np.median(cpu)),
         cases=len(cases),
         timed_on=cases[0].name,
         peak_memory_gib=round(memory.gib, 3),
@@ -118,3 +120,6 @@ class MacCounter:
             self._known[batch.shape] = counter.get_total_flops() / 2
         self.macs += self._known[batch.shape]
         return np.zeros((len(batch), self.classes, *batch.shape[2:]), np.float32)
+
+    def release(self) -> None:
+        """Nothing is held."""

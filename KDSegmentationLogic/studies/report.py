@@ -17,7 +17,6 @@ from KDSegmentationLogic import __version__
 from KDSegmentationLogic.bundles.decoding import encode
 from KDSegmentationLogic.dependencies import require
 from KDSegmentationLogic.errors import KDSegError
-from KDSegmentationLogic.files import write_text
 from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.reporting import tables
 from KDSegmentationLogic.studies.reporting.comparisons import (
@@ -42,7 +41,7 @@ from KDSegmentationLogic.studies.reporting.page import (
     Section,
     Text,
 )
-from KDSegmentationLogic.studies.results import ResultStore
+from KDSegmentationLogic.studies.results import ResultStore, write_if_new
 from KDSegmentationLogic.training.dataset import find_dataset
 
 _PACKAGES = ("torch", "monai", "numpy", "scipy", "SimpleITK", "openvino", "onnxruntime")
@@ -80,7 +79,7 @@ def write_report(
     found = {name: [asdict(answer) for answer in listed] for name, listed in by_metric.items()}
     files[out / "comparisons.json"] = json.dumps(found, indent=1) + "\n"
     for path, text in files.items():
-        write_text(path, text)
+        write_if_new(path, text)
     return list(files)
 
 

@@ -16,7 +16,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -89,9 +89,11 @@ class Cost:
         views; the way there and back not counted.
     file_bytes : of its weights as the bundle ships them.
     seconds, network_seconds : a case, from the image in memory to the label map, and the
-        networks' part of it; medians over ``cases`` cases after a first that does not count.
+        networks' part of it; as cpu_seconds medians over ``cases`` cases after a first that does
+        not count.
     peak_memory_gib : resident memory of a process that loads it and segments one case, with
         Python and its libraries.
+    cpu_seconds : of all cores a case; unlike the others hardly longer on a busy machine.
     load : how many processes wanted a core when the timing began (1 minute's mean); more than
         ``threads`` free cores makes the seconds too long.
     """
@@ -101,6 +103,7 @@ class Cost:
     file_bytes: int
     seconds: float
     network_seconds: float
+    cpu_seconds: float
     cases: int
     timed_on: str
     peak_memory_gib: float
@@ -133,7 +136,8 @@ class ResultStore:
         return self.root / "results" / f"{split}-{bundle.name}-{key}"
 
     def cost_file(self, bundle: Bundle, how: Protocol) -> Path:
-        key = _hash([_VERSION, _measured_part(bundle), how.timed_cases])
+        figures = [field.name for field in fields(Cost)]
+        key = _hash([figures, _measured_part(bundle), how.timed_cases])
         return self.root / "results" / f"cost-{bundle.name}-{key}.json"
 
     def load(self, folder: Path) -> Assessed | None:
@@ -154,7 +158,10 @@ class ResultStore:
 
     def load_cost(self, file: Path) -> Cost | None:
         content = _read(file)
-        return None if content is None else Cost(**content)
+        try:
+            return None if content is None else Cost(**content)
+        except TypeError as error:
+            raise _damaged(file, error) from error
 
     def save_cost(self, file: Path, cost: Cost) -> None:
         _write(file, asdict(cost))
@@ -171,9 +178,10 @@ class ResultStore:
         _write(self.root / "results" / "openings.json", [asdict(entry) for entry in entries])
 
 
-def study_key(study: Any) -> str:
-    """The name of a study's text among openings."""
-    return _hash(study)
+def write_if_new(target: Path, text: str) -> None:
+    """Write a text file, unless it holds just that: a run that has nothing to do does nothing."""
+    if not target.is_file() or target.read_bytes() != text.encode("utf-8"):
+        write_text(target, text)
 
 
 def _measured_part(bundle: Bundle) -> list[Any]:

@@ -121,6 +121,7 @@ def _cost(name: str) -> Cost:
         file_bytes=20_000_000 if slow else 2_800_000,
         seconds=1.2 if slow else 0.06,
         network_seconds=1.1 if slow else 0.03,
+        cpu_seconds=2.2 if slow else 0.06,
         cases=5,
         timed_on=CASES[0],
         peak_memory_gib=0.5,

@@ -71,7 +71,8 @@ def answers(content: Content, metric: Metric) -> list[Answer]:
     """All comparisons of a study by one metric, p-values corrected for their number.
 
     - each ensemble against the mean of its members, and against the best of them by validation;
-    - each student (mean over its seeds) against the baseline of the same network;
+    - each student (mean over its seeds) against the baseline of the same network, or else
+      against a teacher of that network;
     - each student against the ensemble that it learnt from, with non-inferiority in Dice;
     - students that differ in where their targets come from, and ensembles, against each other.
     """
@@ -140,7 +141,7 @@ def _against_members(content: Content, ensemble: Group, metric: Metric) -> list[
     own = ensemble.values(split, metric.of)
     each = [run.results[split].values(metric.of) for run in runs]
     mean = {case: float(np.mean([one[case] for one in each])) for case in own}
-    found = [_Question(ensemble.name, "mean of its members", (own, mean))]
+    found = [_Question(ensemble.name, "the mean of its members", (own, mean))]
     best = best_member(content, ensemble)
     if best is not None:
         values = best.results[split].values(metric.of)
@@ -149,7 +150,9 @@ def _against_members(content: Content, ensemble: Group, metric: Metric) -> list[
 
 
 def _baselines(content: Content, student: Group) -> list[Group]:
-    return [b for b in content.of_role("baseline") if b.network == student.network]
+    """The same network from labels alone: a baseline, or else a teacher (of its own schedule)."""
+    found = [b for b in content.of_role("baseline") if b.network == student.network]
+    return found or [m for m in content.of_role("member") if m.network == student.network]
 
 
 def _between(content: Content, first: Group, second: Group, metric: Metric) -> _Question:

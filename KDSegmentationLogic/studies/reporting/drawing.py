@@ -63,4 +63,5 @@ def as_svg(figure: Canvas, name: str) -> str:
     svg = text.getvalue()
     tag, rest = svg[svg.index("<svg") :].split(">", 1)
     # a width in points would not shrink with a narrow window; the box's sizes stay in viewBox
-    return re.sub(r' (?:width|height)="[^"]*"', "", tag) + ">" + rest
+    svg = re.sub(r' (?:width|height)="[^"]*"', "", tag) + ">" + rest
+    return re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", svg)

@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
@@ -117,19 +118,14 @@ def accuracy_against_time(content: Content) -> Figure | None:
     with mpl.rc_context(STYLE):
         figure = canvas(7, 4.2)
         axes = figure.add_subplot()
+        places = []
         for group in groups:
             dice = group.run_means(content.decisive, DICE.of)
             seconds = float(np.median(_seconds(content, group)))
             colour, marker = COLOURS[group.role], MARKERS[group.role]
             axes.plot([seconds] * len(dice), dice, marker, color=colour, alpha=0.6, markersize=6)
-            axes.annotate(
-                group.name,
-                (seconds, float(np.mean(dice))),
-                xytext=(7, -3),
-                textcoords="offset points",
-                fontsize=8.5,
-                color=INK,
-            )
+            places.append((group.name, seconds, float(np.mean(dice))))
+        _name(axes, places)
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
@@ -140,6 +136,24 @@ def accuracy_against_time(content: Content) -> Figure | None:
         light_grid(axes, "both")
         svg = as_svg(figure, "time")
     return Figure("time", svg, "Accuracy against time. Each seed of an arm is a mark.")
+
+
+def _name(axes: Axes, places: Sequence[tuple[str, float, float]]) -> None:
+    """Write each name right of its mark, or higher where names would lie on each other."""
+    bottom, top = axes.get_ylim()
+    free = bottom
+    for name, x, y in sorted(places, key=lambda place: place[2]):
+        height = max(y, free)
+        free = height + 0.04 * (top - bottom)
+        axes.annotate(
+            name,
+            (x, y),
+            xytext=(10, (height - y) / (top - bottom) * 260 - 3),
+            textcoords="offset points",
+            fontsize=8.5,
+            color=INK,
+            arrowprops={"arrowstyle": "-", "color": "#8c8c8c", "linewidth": 0.5},
+        )
 
 
 def pooled_reliability(content: Content, group: Group) -> Reliability:

@@ -214,7 +214,8 @@ def tails(content: Content) -> Table:
 def costs(content: Content) -> Table | None:
     """What each arm costs; None where nothing was measured."""
     head = ["arm", "parameters", "MACs a case", "file (MB)", "seconds a case", "of the networks"]
-    head += ["times faster than the ensemble", "peak memory (GiB)", "training (min)"]
+    head += ["times faster than the ensemble", "CPU seconds a case", "peak memory (GiB)"]
+    head.append("training (min)")
     rows, some = [], None
     for group in content.of_role(*ROLES):
         found = [run.cost for run in group.measured(content.decisive) if run.cost]
@@ -225,6 +226,7 @@ def costs(content: Content) -> Table | None:
         cells = [group.name, count_text(some.parameters), count_text(some.macs)]
         cells += [f"{some.file_bytes / 1e6:.2f}", over_runs([c.seconds for c in found], 3)]
         cells += [over_runs(seconds, 3), _speed_up(content, group, found)]
+        cells.append(over_runs([cost.cpu_seconds for cost in found], 3))
         cells.append(over_runs([cost.peak_memory_gib for cost in found], 2))
         rows.append([*cells, _training_minutes(content, group)])
     return Table("Cost", head, rows, _cost_note(some)) if some else None
@@ -329,7 +331,8 @@ def _cost_note(cost: Cost) -> str:
     if busy:
         note += (
             f" The machine was busy with other work (load {cost.load:.1f} when timing began), so "
-            "that seconds are too long; their ratios are less affected."
+            "that seconds are too long and their ratios uncertain; CPU seconds, of all cores, "
+            "suffer less."
         )
     return note
 
