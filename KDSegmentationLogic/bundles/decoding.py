@@ -7,6 +7,7 @@ a file may hold, and every message names the key that is wrong.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -38,7 +39,7 @@ def decode(kind: type[T], value: Any, where: str) -> T:
     """
     if not isinstance(value, dict):
         raise DecodingError(where, f"expected an object, found {_shown(value)}")
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for key in value:
         if key not in fields:
@@ -79,6 +80,12 @@ def encode(value: Any, omit_defaults: bool = False) -> Any:
     if isinstance(value, dict):
         return {key: encode(item, omit_defaults) for key, item in value.items()}
     return value
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The type hints of a dataclass; resolving their texts costs more than all the rest."""
+    return typing.get_type_hints(kind)
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
