@@ -142,6 +142,14 @@ def test_arms_have_their_roles_and_seeds(content: Content) -> None:
     }
 
 
+def test_every_model_is_listed_with_its_seed(content: Content) -> None:
+    seeds = {row[0]: row[2] for row in tables.every_run(content).rows}
+    assert seeds == {
+        **{"ensemble": "–", "slices": "1", "volume": "2"},
+        **{"student-s1": "1", "student-s2": "2", "plain-s1": "1", "plain-s2": "2"},
+    }
+
+
 def test_the_comparisons_are_those_that_the_study_is_for(
     found: dict[tuple[str, str], Answer],
 ) -> None:

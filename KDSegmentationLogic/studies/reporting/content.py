@@ -39,6 +39,7 @@ class Run:
     cost: Cost | None = None
     facts: Mapping[str, Any] | None = None
     temperature: float = 1.0
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -176,8 +177,8 @@ def _groups(folder: RunFolder, models: dict[str, Run]) -> tuple[list[Group], lis
         if found is None:
             trained = "is trained but was not measured" if facts else "was not trained"
             missing.append(f"{name} {trained}" if arm else f"{name} was not measured")
-            return Run(name, {}, {}, facts=facts)
-        return replace(found, name=name, facts=facts)
+            return Run(name, {}, {}, facts=facts, seed=arm.seed if arm else None)
+        return replace(found, name=name, facts=facts, seed=arm.seed if arm else None)
 
     prefix = study.bundle.name
     groups = []

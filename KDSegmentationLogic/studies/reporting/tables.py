@@ -245,7 +245,8 @@ def every_run(content: Content) -> Table:
                 for s in content.splits
             ]
             seconds = _training_seconds(run)
-            cells = [run.name, group.name, str(facts.get("settings", {}).get("seed", DASH)), *dice]
+            seed = DASH if run.seed is None else str(run.seed)
+            cells = [run.name, group.name, seed, *dice]
             cells.append(str(facts.get("best_step", DASH)))
             rows.append([*cells, DASH if math.isnan(seconds) else f"{seconds / 60:.1f}"])
     return Table("Every model", head, rows, folded=True)
