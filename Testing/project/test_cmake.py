@@ -89,7 +89,7 @@ def test_the_install_tree_has_the_module_the_package_and_its_resources(installed
         folder = ROOT / "Resources" / part
         expected |= {f"{PACKAGE}/Resources/{part}/{name}" for name in files_below(folder)}
     module = ROOT / "KDSegmentation"
-    expected |= {n for n in files_below(module) if n.endswith((".py", ".png", ".svg", ".ui"))}
+    expected |= {n for n in files_below(module) if n.endswith(".py") or n.startswith("Resources/")}
     expected = {name for name in expected if "__pycache__" not in name}
     assert files_below(installed) == expected
 
