@@ -119,7 +119,9 @@ class KDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def fold(self):
         """Fold the sections as the state says."""
         for name, section in self.sections.items():
-            section.collapsed = name in self.board.state.collapsed
+            folded = name in self.board.state.collapsed
+            if section.collapsed != folded:
+                section.collapsed = folded
 
     def onFolded(self, _collapsed=False):
         folded = [name for name, section in self.sections.items() if section.collapsed]

@@ -122,6 +122,7 @@ class ComparePanel:
             "Entropy of the second model (of the first beside a reference), laid over the third"
             " view: from 0.3, where it starts to be unsure, to 1, where all classes are alike."
         )
+        self.sideBySide.toolTip = _("1: the first, 2: the second, 1-2: where they differ.")
         self.sideBySide.checked = self.board.state.side_by_side and shown is not None
         controls.choose(self.orientation, self.board.state.orientation)
 
@@ -176,10 +177,19 @@ class ComparePanel:
             framing.leave()
         elif self.shown.volume is not None:
             nodes = self.shown.nodes
+            uncertain = framing.uncertainty_shown()
             layouts.show_side_by_side(nodes, self.shown.volume, state.orientation)
+            framing.show_uncertainty(uncertain)
             framing.arrange(nodes)
             layouts.jump(layouts.largest_disagreement(nodes.disagreement))
+            # New views get their size later.
+            qt.QTimer.singleShot(0, self._zoom)
         self.board.refresh()
+
+    def _zoom(self):
+        shown = shown_comparison(self.board.state.comparison)
+        if shown is not None and self.board.state.side_by_side:
+            framing.zoom(shown.nodes)
 
     def onSideBySide(self, wanted):
         self.board.change(side_by_side=wanted)

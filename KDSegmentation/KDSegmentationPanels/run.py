@@ -67,7 +67,7 @@ class RunPanel:
 
     def _reason(self, state):
         found = setup.likely_device() if state.device == "auto" else None
-        parts = [estimates.device_reason(state.device, found)]
+        parts = [self.runs.reason() or estimates.device_reason(state.device, found)]
         model = self.board.model
         if model is not None:
             key = (state.model, state.device, state.region)

@@ -7,7 +7,7 @@ import time
 import qt
 from slicer.i18n import tr as _
 
-from KDSegmentationLogic.scene.view import estimates, messages, readiness, setup
+from KDSegmentationLogic.scene.view import estimates, messages, readiness
 from KDSegmentationLogic.scene.view.outcome import outcome_text
 from KDSegmentationLogic.scene.view.situation import clicked_place
 from KDSegmentationLogic.scene.view.text import listed
@@ -28,6 +28,7 @@ class Runs:
         self.compared = None
         self._started = {}
         self._warm = set()
+        self.reasons = {}
         self._listeners = []
         self.timer = qt.QTimer(parent)
         self.timer.setInterval(POLL_MS)
@@ -174,6 +175,14 @@ class Runs:
             if self.compared is not None:
                 self.compared()
 
+    def reason(self):
+        """Where the chosen model ran the last time with these choices, and why; or empty."""
+        return self.reasons.get(self._how(), "")
+
+    def _how(self):
+        state = self.board.state
+        return state.model, state.device, state.engine
+
     def _remember(self, seconds):
         """For the next estimate; not the first run, in which the model was loaded."""
         state = self.board.state
@@ -185,9 +194,10 @@ class Runs:
     def _ended(self, task):
         """Say how a task ended; whether there is something to show."""
         board = self.board
-        wanted = board.state.device
-        device = setup.likely_device()[0] if wanted == "auto" else wanted
-        board.notices = estimates.worth_saying(task.notices, device)
+        board.notices = estimates.worth_saying(task.notices)
+        ran = estimates.where_it_ran(task.notices)
+        if ran:
+            self.reasons[self._how()] = ran
         if task.state == "failed":
             board.tell(messages.of_error(task.error))
             return False

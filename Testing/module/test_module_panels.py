@@ -370,8 +370,9 @@ def test_student_and_ensemble_are_compared_in_linked_views(
     host.click(compare.save)
     assert "anterior" in (tmp_path / "table.csv").read_text(encoding="utf-8")
     host.click(compare.jump)
-    host.click(compare.uncertainty, at=BOX)
     assert not compare.uncertainty.checked
+    host.click(compare.uncertainty, at=BOX)
+    assert compare.uncertainty.checked
     host.click(compare.sideBySide, at=BOX)
     assert slicer.app.layoutManager().layout != layouts.SIDE_BY_SIDE
 

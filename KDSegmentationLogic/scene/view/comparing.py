@@ -27,15 +27,15 @@ def cells(rows: Sequence[Row]) -> list[list[str]]:
 
 
 def runs_text(rows: Sequence[Row]) -> str:
-    """What each model cost, a line each: seconds, memory, where it ran."""
+    """What each model cost, a line each, numbered as the views: seconds, memory, device."""
     lines = []
-    for row in rows:
+    for place, row in enumerate(rows, start=1):
         parts = [duration(float(row["seconds"]))]
         memory = row.get("peak memory (GiB)")
         if _finite(memory):
             parts.append(f"{float(memory or 0):.2f} GiB")
         parts.append(str(row["device"]))
-        lines.append(f"{row['model']}: {', '.join(parts)}")
+        lines.append(f"{place}: {row['model']}, {', '.join(parts)}")
     return "\n".join(lines)
 
 

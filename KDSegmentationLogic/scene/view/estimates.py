@@ -89,7 +89,15 @@ def progress_text(text: str, seconds_left: float | None, waiting: int = 0) -> st
     return " · ".join(parts)
 
 
-def worth_saying(notices: Sequence[str], expected_device: str) -> list[str]:
-    """The notices of a run, without the one that it ran where it was said that it would."""
-    usual = f"Running on {expected_device}:"
-    return [notice for notice in notices if not notice.startswith(usual)]
+def where_it_ran(notices: Sequence[str]) -> str:
+    """Of a run's notices the one that says on which device and engine it ran, and why."""
+    return next((notice for notice in notices if notice.startswith(_RAN)), "")
+
+
+def worth_saying(notices: Sequence[str]) -> list[str]:
+    """The other notices."""
+    return [notice for notice in notices if not notice.startswith(_RAN)]
+
+
+# How inference begins the notice; it is the only text of it that is relied upon.
+_RAN = "Running on "

@@ -23,7 +23,7 @@ _HIDDEN = "KDSegmentation.HiddenForComparison"
 
 
 def arrange(nodes: ComparisonNodes) -> None:
-    """Zoom the three views to the structures, and hide what lies over them."""
+    """Hide what lies over the results, and zoom the three views to the structures."""
     for node in _others(nodes):
         display = node.GetDisplayNode()
         if display is not None and display.GetVisibility() and not display.GetViewNodeIDs():
@@ -31,7 +31,11 @@ def arrange(nodes: ComparisonNodes) -> None:
             display.SetVisibility(False)
     if nodes.uncertainty is not None:
         nodes.uncertainty.GetDisplayNode().SetLowerThreshold(CERTAIN_BELOW)
-        show_uncertainty(uncertainty_shown())
+    zoom(nodes)
+
+
+def zoom(nodes: ComparisonNodes) -> None:
+    """Structures fill about half of each view; again where the views changed their size."""
     extent = _extent(nodes)
     for view in _views():
         width, height = view.GetDimensions()[:2]

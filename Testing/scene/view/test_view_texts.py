@@ -181,7 +181,7 @@ def test_costs_are_said_in_a_line_a_model() -> None:
         {"model": "S", "seconds": 0.1, "peak memory (GiB)": 0.43, "device": "cpu"},
         {"model": "E", "seconds": 1.2, "peak memory (GiB)": float("nan"), "device": "cpu"},
     ]
-    assert comparing.runs_text(runs) == "S: 0.1 s, 0.43 GiB, cpu\nE: 1.2 s, cpu"
+    assert comparing.runs_text(runs) == "1: S, 0.1 s, 0.43 GiB, cpu\n2: E, 1.2 s, cpu"
 
 
 def test_file_names_are_fit_for_every_system() -> None:
@@ -224,3 +224,10 @@ def test_only_figures_of_the_same_data_stand_beside_each_other() -> None:
     measured = tuple(replace(m, data="others") for m in ENSEMBLE.description.measured)
     other = replace(ENSEMBLE, description=replace(ENSEMBLE.description, measured=measured))
     assert "0.872" not in cards.card(STUDENT, other)
+
+
+def test_where_it_ran_replaces_the_guess_and_is_said_once() -> None:
+    said = "Running on cpu with OpenVINO: no GPU found; measured as the fastest."
+    assert estimates.where_it_ran([said, "Check the spacing."]) == said
+    assert estimates.worth_saying([said, "Check the spacing."]) == ["Check the spacing."]
+    assert estimates.where_it_ran([]) == ""
