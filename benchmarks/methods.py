@@ -1,0 +1,239 @@
+"""The programs that the benchmark compares: each from an image file to a label file.
+
+A method is opened once with a bundle and then run on files; ``run`` returns the seconds of its
+stages where it knows them. All have the same weights but ``nnunet-31m``, which has a network of
+nnU-Net's usual size, with random weights: for times and memory only.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Method(Protocol):
+    """Ready to run, with its network loaded."""
+
+    def run(self, image: Path, labels: Path) -> dict[str, float]: ...
+
+
+class Ours:
+    """``Predictor`` between the reader and the writer of the command line."""
+
+    def __init__(self, bundle: Any, threads: int, engine: str) -> None:
+        from KDSegmentationLogic.inference.pipeline import Predictor, Settings
+
+        self._predictor = Predictor(bundle, Settings("cpu", engine, threads))
+        for runner in self._predictor._runners:
+            self._time(runner.engine)
+        self._network = 0.0
+
+    def run(self, image: Path, labels: Path) -> dict[str, float]:
+        from KDSegmentationLogic.imaging.reading import read_image
+        from KDSegmentationLogic.imaging.writing import write_image
+
+        self._network, start = 0.0, time.perf_counter()
+        volume = read_image(image)
+        read = time.perf_counter()
+        result = self._predictor.segment([volume])
+        done = time.perf_counter()
+        write_image(result.labels, labels)
+        written = time.perf_counter() - done
+        return {
+            "read": read - start,
+            **result.seconds,
+            "network": self._network,
+            "write": written,
+        }
+
+    def _time(self, engine: Any) -> None:
+        """Also the network alone, without what is restored meanwhile."""
+        plain = engine.logits
+
+        def timed(*arguments: Any) -> np.ndarray:
+            start = time.perf_counter()
+            logits = plain(*arguments)
+            self._network += time.perf_counter() - start
+            return logits
+
+        engine.logits = timed
+
+
+class Monai:
+    """MONAI's transforms and ``sliding_window_inference`` (overlap 0.5, Gaussian) in torch."""
+
+    def __init__(self, bundle: Any, threads: int) -> None:
+        import torch
+        from monai import transforms as t
+
+        torch.set_num_threads(threads)
+        described = bundle.description
+        how, member = described.channels[0].normalisation, described.members[0]
+        self._network = _network(bundle)
+        self._patch, self._overlap = member.patch[::-1], member.overlap
+        self._before = t.Compose(
+            [
+                t.LoadImaged("image", image_only=True),
+                t.EnsureChannelFirstd("image"),
+                t.Orientationd("image", axcodes=described.grid.orientation, labels=None),
+                t.Spacingd("image", pixdim=described.grid.spacing, mode="bilinear"),
+                t.ThresholdIntensityd("image", how.clip[1], above=False, cval=how.clip[1]),
+                t.ThresholdIntensityd("image", how.clip[0], above=True, cval=how.clip[0]),
+                t.NormalizeIntensityd("image", subtrahend=how.mean, divisor=how.std),
+            ]
+        )
+        self._after = t.Compose(
+            [
+                t.Invertd("scores", self._before, orig_keys="image", nearest_interp=False),
+                t.AsDiscreted("scores", argmax=True),
+            ]
+        )
+
+    def run(self, image: Path, labels: Path) -> dict[str, float]:
+        import torch
+        from monai.data import NibabelWriter
+        from monai.inferers import sliding_window_inference
+
+        def forward(batch: torch.Tensor) -> torch.Tensor:  # our networks' axes are z, y, x
+            return self._network(batch.permute(0, 1, 4, 3, 2)).permute(0, 1, 4, 3, 2)
+
+        start = time.perf_counter()
+        data = self._before({"image": str(image)})
+        prepared = time.perf_counter()
+        with torch.inference_mode():
+            data["scores"] = sliding_window_inference(
+                data["image"][None], self._patch, 1, forward, self._overlap, "gaussian"
+            )[0]
+        predicted = time.perf_counter()
+        scores = self._after(data)["scores"]
+        restored = time.perf_counter()
+        writer = NibabelWriter(output_dtype=np.uint8)
+        writer.set_data_array(scores, channel_dim=0)
+        writer.set_metadata(scores.meta, resample=False)
+        writer.write(str(labels))
+        return {
+            "preprocess": prepared - start,
+            "predict": predicted - prepared,
+            "restore": restored - predicted,
+            "write": time.perf_counter() - restored,
+        }
+
+
+class NnUNet:
+    """nnU-Net v2's predictor: step 0.5, Gaussian, no mirroring, its default resampling."""
+
+    def __init__(self, bundle: Any, threads: int, network: str = "same", folds: int = 1) -> None:
+        for name in ("raw", "preprocessed", "results"):  # it refuses to be imported without
+            os.environ.setdefault(f"nnUNet_{name}", tempfile.gettempdir())
+        import torch
+        from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+        from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+        torch.set_num_threads(threads)
+        described = bundle.description
+        plans = PlansManager(_plans(described))
+        module = _network(bundle) if network == "same" else _large_network(described)
+        self._predictor = nnUNetPredictor(
+            use_mirroring=False,
+            perform_everything_on_device=False,
+            device=torch.device("cpu"),
+            allow_tqdm=False,
+        )
+        names = {"background": 0} | {label.name: label.value for label in described.labels}
+        dataset = {"channel_names": {"0": "CT"}, "labels": names, "file_ending": ".nii"}
+        self._predictor.manual_initialization(
+            module,
+            plans,
+            plans.get_configuration("3d_fullres"),
+            [module.state_dict()] * folds,
+            dataset,
+            "nnUNetTrainer",
+            None,
+        )
+
+    def run(self, image: Path, labels: Path) -> dict[str, float]:
+        start = time.perf_counter()
+        self._predictor.predict_from_files_sequential(
+            [[str(image)]], [str(labels.with_suffix(""))], False, True
+        )
+        return {"all": time.perf_counter() - start}
+
+
+def _plans(described: Any) -> dict[str, Any]:
+    """What nnU-Net decides of a data set, here so that its network sees our network's grid."""
+    how, member = described.channels[0].normalisation, described.members[0]
+    low, high = how.clip
+    keys = ("mean", "std", "percentile_00_5", "percentile_99_5", "median", "min", "max")
+    values = (how.mean, how.std, low, high, how.mean, low, high)
+    linear = {"is_seg": False, "order": 1, "order_z": 0, "force_separate_z": None}
+    return {
+        "dataset_name": "Dataset001_Phantom",
+        "plans_name": "nnUNetPlans",
+        "image_reader_writer": "SimpleITKIO",
+        "transpose_forward": [0, 1, 2],
+        "transpose_backward": [0, 1, 2],
+        "label_manager": "LabelManager",
+        "experiment_planner_used": "ExperimentPlanner",
+        "foreground_intensity_properties_per_channel": {"0": dict(zip(keys, values, strict=True))},
+        "configurations": {
+            "3d_fullres": {
+                "data_identifier": "none",
+                "preprocessor_name": "DefaultPreprocessor",
+                "batch_size": 2,
+                "patch_size": list(member.patch),
+                "spacing": list(described.grid.spacing[::-1]),
+                "normalization_schemes": ["CTNormalization"],
+                "use_mask_for_norm": [False],
+                "resampling_fn_data": "resample_data_or_seg_to_shape",
+                "resampling_fn_data_kwargs": {**linear, "order": 3},
+                "resampling_fn_seg": "resample_data_or_seg_to_shape",
+                "resampling_fn_seg_kwargs": {**linear, "is_seg": True},
+                "resampling_fn_probabilities": "resample_data_or_seg_to_shape",
+                "resampling_fn_probabilities_kwargs": linear,
+                "architecture": {
+                    "network_class_name": "none",
+                    "arch_kwargs": {},
+                    "_kw_requires_import": [],
+                },
+                "batch_dice": False,
+            }
+        },
+    }
+
+
+def _network(bundle: Any) -> Any:
+    from KDSegmentationLogic.bundles.weights import load_network
+
+    return load_network(bundle, bundle.description.members[0])
+
+
+def _large_network(described: Any) -> Any:
+    """nnU-Net's usual 3-D U-Net: 32 to 320 channels, instance norm, 31 M parameters."""
+    from dynamic_network_architectures.architectures.unet import PlainConvUNet
+    from torch import nn
+
+    widths = [32, 64, 128, 256, 320, 320]
+    network = PlainConvUNet(
+        1, 6, widths, nn.Conv3d, 3, [1, 2, 2, 2, 2, 2], 2, described.classes, 2,
+        conv_bias=True, norm_op=nn.InstanceNorm3d, norm_op_kwargs={"affine": True},
+        nonlin=nn.LeakyReLU, nonlin_kwargs={"inplace": True},
+    )  # fmt: skip
+    return network.eval()
+
+
+METHODS: dict[str, Callable[[Any, int], Method]] = {
+    "kdseg (OpenVINO)": lambda bundle, threads: Ours(bundle, threads, "openvino"),
+    "kdseg (ONNX Runtime)": lambda bundle, threads: Ours(bundle, threads, "onnxruntime"),
+    "kdseg (torch)": lambda bundle, threads: Ours(bundle, threads, "torch"),
+    "MONAI": Monai,
+    "nnU-Net": NnUNet,
+    "nnU-Net, 31 M": lambda bundle, threads: NnUNet(bundle, threads, "large"),
+    "nnU-Net, 31 M, 5 folds": lambda bundle, threads: NnUNet(bundle, threads, "large", 5),
+}
+OTHER_NETWORK = ("nnU-Net, 31 M", "nnU-Net, 31 M, 5 folds")

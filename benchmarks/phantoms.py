@@ -1,0 +1,126 @@
+"""Inputs of the benchmarks: CT-like volumes of many structures, and networks fitted to them.
+
+A network with random weights would give noise, whose labels prove nothing when two programs
+agree on them. These are fitted for a minute: the phantom is easy, since each structure has its
+own intensity.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+AIR, BODY = -1000.0, 0.0
+NORMAL = {"clip": (-1000.0, 1000.0), "mean": 0.0, "std": 300.0}
+
+
+def make_volume(
+    size: tuple[int, int, int], spacing: tuple[float, float, float], classes: int, path: Path
+) -> float:
+    """Write a volume (x, y, z; mm; int16, uncompressed) and return the body's share of it."""
+    import SimpleITK as sitk
+
+    labels = make_labels(size[::-1], classes)
+    values = np.concatenate([[AIR, BODY], intensities(classes)]).astype(np.int16)
+    array = values[labels]
+    noise = np.random.default_rng(1)
+    for plane in array:
+        plane += noise.normal(0, 15, plane.shape).astype(np.int16)
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(spacing)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(image, str(path))
+    return float((labels > 0).mean())
+
+
+def make_labels(shape: tuple[int, ...], classes: int) -> np.ndarray:
+    """[z, y, x]: 0 air, 1 body, 2.. ``classes`` - 1 structures, each an ellipsoid in the body."""
+    random = np.random.default_rng(classes)
+    z, y, x = np.ogrid[[slice(-1, 1, 1j * n) for n in shape]]
+    labels = np.zeros(shape, np.uint8)
+    labels[np.broadcast_to((x / 0.85) ** 2 + (y / 0.65) ** 2 < 1, shape)] = 1
+    size = 0.55 / (classes - 1) ** (1 / 3)
+    for k in range(2, classes + 1):
+        cz, cy, cx = random.uniform((-0.8, -0.4, -0.55), (0.8, 0.4, 0.55))
+        rz, ry, rx = size * random.uniform(0.6, 1.2, 3)
+        labels[((z - cz) / rz) ** 2 + ((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2 < 1] = k
+    return labels
+
+
+def intensities(classes: int) -> np.ndarray:
+    """Of structures 2 .. ``classes``: apart from each other and from the body's."""
+    return np.linspace(100, 900, classes - 1)
+
+
+def make_bundle(
+    folder: Path,
+    classes: int,
+    spacing: tuple[float, float, float],
+    patch: tuple[int, int, int],
+    steps: int,
+) -> None:
+    """Fit a student of ``classes`` classes (background: air and body) and save it as a bundle.
+
+    Parameters
+    ----------
+    spacing : mm (x, y, z) that the network sees.
+    patch : voxels (z, y, x) of its windows.
+    """
+    import torch
+
+    from KDSegmentationLogic.bundles import description as d
+    from KDSegmentationLogic.bundles.writing import save_bundle
+    from KDSegmentationLogic.networks.registry import build_network
+
+    torch.manual_seed(0)
+    arguments = {"in_channels": 1, "classes": classes}
+    network = build_network("student_unet", arguments)
+    fit(network, classes, steps)
+    structures = tuple(d.Label(k, f"structure {k}", (k, 255 - k, 100)) for k in range(1, classes))
+    member = d.Member(
+        "student_unet", arguments, "models/model.safetensors", d.NO_SUM, patch, overlap=0.5
+    )
+    described = d.Description(
+        format_version=d.FORMAT_VERSION,
+        kind="student",
+        title="Ellipsoids",
+        summary="Fitted to a phantom, for benchmarks.",
+        channels=(d.Channel("CT", "CT", d.Normalisation("fixed", **NORMAL)),),  # type: ignore[arg-type]
+        grid=d.Grid(3, spacing),
+        members=(member,),
+        labels=structures,
+        field_of_view=d.FieldOfView("whole"),
+        expects=d.Expectation("the phantom"),
+        licence="Apache-2.0",
+        citation="none",
+        training_data="a phantom",
+    )
+    save_bundle(folder, described, [network.eval()])
+
+
+def fit(network: Any, classes: int, steps: int, side: int = 64) -> None:
+    """A few steps of cross-entropy on crops of a small phantom."""
+    import torch
+    from torch.nn import functional
+
+    labels = make_labels((160, 160, 160), classes)
+    values = np.concatenate([[AIR, BODY], intensities(classes)])
+    random = np.random.default_rng(2)
+    weights = torch.ones(classes)
+    weights[0] = 0.2
+    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, total_steps=max(2, steps))
+    network.train()
+    for _ in range(steps):
+        a, b, c = random.integers(0, 160 - side, 3)
+        part = labels[a : a + side, b : b + side, c : c + side]
+        image = (values[part] + random.normal(0, 15, part.shape)) / NORMAL["std"]
+        target = torch.from_numpy(np.maximum(part.astype(np.int64) - 1, 0))
+        logits = network(torch.from_numpy(image.astype(np.float32))[None, None])
+        loss = functional.cross_entropy(logits, target[None], weights)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
