@@ -190,7 +190,7 @@ def write_images(comparison: Comparison, folder: Path) -> None:
     """Write both label maps with their uncertainty, and where they differ."""
     for side in comparison.sides:
         target = _target(side.bundle, folder)
-        target.write(side.measured.result, side.bundle.description.labels)
+        target.write(side.measured.result, side.bundle.description.labels, side.bundle.name)
     write_image(comparison.agreement.disagreement, folder / DISAGREEMENT)
 
 

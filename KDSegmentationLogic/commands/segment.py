@@ -34,8 +34,8 @@ def add_parser(subparsers: Any) -> None:
         help="segment images",
         description="Segment files, DICOM folders or a folder of images. OUTPUT's ending decides"
         " the format: .seg.nrrd opens in Slicer as a segmentation, with names and colours; .nii.gz,"
-        " .nrrd, .mha and .png are label maps. With several inputs OUTPUT is a folder,"
-        " and --format decides.",
+        " .nrrd, .mha and .png are label maps; .dcm is DICOM SEG, for a DICOM folder. With several"
+        " inputs OUTPUT is a folder, and --format decides.",
     )
     parser.add_argument(
         "inputs",
@@ -138,7 +138,7 @@ class _Batch:
         monitor.report(0.0, case.name)
         images = case.read(monitor)
         result = segment_regions(predictor, images, self._regions, monitor.part(0.0, 0.95))
-        target.write(result, self._bundle.description.labels)
+        target.write(result, self._bundle.description.labels, self._bundle.name)
         names = {label.value: label.name for label in self._bundle.description.labels}
         volumes, unit = volumes_of(result.labels, names)
         return {

@@ -82,10 +82,19 @@ def read_series(folder: Path, uid: str | None = None, monitor: Monitor | None = 
         tolerances stand at the head of this file).
     """
     folder = Path(folder)
-    groups, others = _scan(folder, monitor)
-    slices = _chosen(folder, groups, others, uid)
+    slices = _chosen(folder, uid, monitor)
     name = f" {slices[0].uid}" if slices[0].uid else ""
     return _read(slices, f"The DICOM series{name} in {folder}")
+
+
+def series_files(folder: Path, uid: str | None = None) -> list[Path]:
+    """The files that ``read_series`` would read, by name; pixels and places are not checked.
+
+    Raises
+    ------
+    ImageError : no or several series, or one that is not there.
+    """
+    return [one.path for one in _chosen(Path(folder), uid, None)]
 
 
 def read_single(path: Path) -> sitk.Image:
@@ -141,12 +150,8 @@ def _describe(slices: list[Slice]) -> Series:
     return Series(first.uid, first.description, first.modality, len(slices), folder)
 
 
-def _chosen(
-    folder: Path,
-    groups: dict[str, list[Slice]],
-    others: list[tuple[Path, str]],
-    uid: str | None,
-) -> list[Slice]:
+def _chosen(folder: Path, uid: str | None, monitor: Monitor | None) -> list[Slice]:
+    groups, others = _scan(folder, monitor)
     if not groups:
         if others:
             raise no_image(*others[0])

@@ -27,6 +27,12 @@ Coded = tuple[str, str, str]
 
 TISSUE: Coded = ("SCT", "85756007", "Tissue")
 
+# What an anonymised file may have lost, and highdicom takes as given.
+_EMPTY_IF_ABSENT = (
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "Modality"),
+    *("AccessionNumber", "StudyID", "StudyDate", "StudyTime"),
+)
+
 _EVEN = 0.01  # of the step between slices; a series with a slice missing is off by all of it
 _STRAIGHT = 1e-3
 
@@ -71,16 +77,7 @@ def write_dicom_seg(
     ImageError : the sources are not one series of even slices, the label map is not on their
         grid, it is empty, or the file cannot be written.
     """
-    try:
-        import highdicom  # noqa: F401
-        import pydicom
-    except ImportError:
-        raise DependencyError(
-            "DICOM SEG needs the package highdicom, which is not installed.",
-            "Run pip install highdicom, or in Slicer's Python console "
-            'slicer.util.pip_install("highdicom").',
-        ) from None
-    files, grid = _stack(sources)
+    datasets, grid = _opened(sources)
     try:
         placed = back_to_grid(labels, grid)
     except ValueError:
@@ -95,7 +92,6 @@ def write_dicom_seg(
     numbered = np.zeros(array.shape, np.uint8 if len(present) < 256 else np.uint16)
     for number, segment in enumerate(present, start=1):
         numbered[array == segment.value] = number
-    datasets = [_source(pydicom.dcmread(file, stop_before_pixels=True), file) for file in files]
     dataset = _segmentation(datasets, numbered, present, algorithm, version)
     try:
         with atomic_file(Path(path)) as temporary:
@@ -105,6 +101,27 @@ def write_dicom_seg(
             f"{path} cannot be written ({error.strerror}).",
             "Choose a folder that exists and may be written to.",
         ) from error
+
+
+def check_sources(sources: Sequence[Path]) -> None:
+    """Raise what ``write_dicom_seg`` would raise about these files, before there are labels."""
+    _opened(sources)
+
+
+def _opened(sources: Sequence[Path]) -> tuple[list[Dataset], sitk.Image]:
+    """The headers of the sources in ascending order along their normal, and their grid."""
+    try:
+        import highdicom  # noqa: F401
+        import pydicom
+    except ImportError:
+        raise DependencyError(
+            "DICOM SEG needs the package highdicom (extra dicom), which is not installed.",
+            "Run pip install highdicom, or in Slicer's Python console "
+            'slicer.util.pip_install("highdicom").',
+        ) from None
+    files, grid = _stack(sources)
+    headers = [_source(pydicom.dcmread(file, stop_before_pixels=True), file) for file in files]
+    return headers, grid
 
 
 def _segmentation(
@@ -151,6 +168,9 @@ def _source(dataset: Any, file: Path) -> Any:
             f"The DICOM file {file} has no {', '.join(absent)}, so nothing can refer to it.",
             "Anonymise the series so that UIDs are replaced, not removed; or save another format.",
         )
+    for name in _EMPTY_IF_ABSENT:
+        if name not in dataset:
+            setattr(dataset, name, "")
     return dataset
 
 

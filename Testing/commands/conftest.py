@@ -11,6 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from KDSegmentationLogic.commands.main import main
+from Testing.imaging.conftest import dicom_file  # noqa: F401  (a fixture)
 from Testing.making import phantom
 
 

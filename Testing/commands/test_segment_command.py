@@ -191,7 +191,7 @@ def test_a_map_that_a_model_does_not_give_is_not_left_from_another(tmp_path) -> 
     labels, stale = phantom()[1], tmp_path / "a_deviation.nrrd"
     stale.write_bytes(b"of an ensemble")
     target = Target(tmp_path / "a.nrrd", deviation=stale)
-    target.write(Result(labels, "cpu", "torch", {}), LABELS)
+    target.write(Result(labels, "cpu", "torch", {}), LABELS, "Model")
     assert target.labels.is_file()
     assert not stale.exists()
 
@@ -277,7 +277,7 @@ def test_a_missing_input_is_named_before_any_work(kdseg, image, student_bundle, 
 @pytest.mark.parametrize(
     ("output", "sentence"),
     [
-        ("out.dcm", "DICOM SEG"),
+        ("out.dcm", "which refers to a DICOM series, and"),
         ("out.vtk", "has the ending .vtk"),
         ("phantom.nii.gz", "is an input too"),
         ("phantom.nii.gz/out.nii.gz", "is a file"),

@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from KDSegmentationLogic.errors import ImageError
-from KDSegmentationLogic.imaging.dicom import list_series, read_series
+from KDSegmentationLogic.imaging.dicom import list_series, read_series, series_files
 from KDSegmentationLogic.imaging.geometry import (
     MODALITY_KEY,
     has_physical_spacing,
@@ -102,6 +102,15 @@ def test_of_several_series_one_must_be_chosen(dicom_file: Write, tmp_path: Path)
     assert read_image(tmp_path / "study", series="1.2.9").GetSize() == (6, 5, 2)
     with pytest.raises(ImageError, match=r"has no image series 7\.7.*It has: 1\.2\.3"):
         read_image(tmp_path / "study", series="7.7")
+
+
+def test_the_files_of_a_chosen_series_are_told(dicom_file: Write, tmp_path: Path) -> None:
+    wanted = {dicom_file(f"study/{n}", z=3.0 * n) for n in range(2)}
+    dicom_file("study/other", SeriesInstanceUID="1.2.9")
+
+    assert set(series_files(tmp_path / "study", "1.2.3")) == wanted
+    with pytest.raises(ImageError, match="holds 2 series"):
+        series_files(tmp_path / "study")
 
 
 def test_objects_that_are_no_images_do_not_count_as_series(dicom_file: Write) -> None:
