@@ -16,6 +16,13 @@ from Testing.project.test_wheel import bundled_models, models_listed_from
 
 MODULES = "lib/Slicer-5.13/qt-scripted-modules"
 
+FOUND = """
+import importlib.util
+import KDSegmentationLogic
+print(KDSegmentationLogic.__file__)
+print(importlib.util.find_spec("Testing"))
+"""
+
 
 def tool(name: str) -> str:
     """CMake's programs come with pip, beside the interpreter, or with the system."""
@@ -74,6 +81,22 @@ def copy(tmp_path: Path) -> Path:
     return source
 
 
+def write_short_study(folder: Path) -> str:
+    """A data set and a study of it with one teacher of two steps; that one's name."""
+    yaml = pytest.importorskip("yaml", reason="needs the extra train")
+    pytest.importorskip("lightning_fabric", reason="needs the extra train")
+    from Testing.studies.test_distilling import write_dataset, write_study
+
+    write_dataset(folder / "Task99_Made")
+    path = folder / "study.yaml"
+    write_study(path)
+    content = yaml.safe_load(path.read_text("utf-8"))
+    teacher = content["teachers"][0]
+    teacher["schedule"] |= {"steps": 2, "warmup": 1, "validate_every": 2, "batch": 2}
+    path.write_text(yaml.safe_dump({**content, "teachers": [teacher]}), "utf-8")
+    return teacher["name"]
+
+
 def files_below(folder: Path) -> set[str]:
     return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
 
@@ -98,6 +121,29 @@ def test_models_are_found_from_the_install_tree(installed: Path) -> None:
     where, names = models_listed_from(installed)
     assert where.resolve().is_relative_to((installed / PACKAGE).resolve())
     assert names == bundled_models()
+
+
+def test_a_study_runs_from_the_install_tree(installed: Path, tmp_path: Path) -> None:
+    """With a plain interpreter, to which the source tree and its tests are unknown."""
+    teacher = write_short_study(tmp_path)
+    environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def python(*arguments: str | Path) -> str:
+        command = [sys.executable, *map(str, arguments)]
+        step = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert step.returncode == 0, step.stdout + step.stderr
+        return step.stdout
+
+    seen = python("-c", FOUND).splitlines()
+    places = ("study.yaml", "--data", tmp_path, "-o", "run")
+    python("-m", PACKAGE, "study", "run", *places, "--until", "teachers", "--quiet")
+
+    assert Path(seen[0]).samefile(installed / PACKAGE / "__init__.py")
+    assert seen[1] == "None"
+    (trained,) = (tmp_path / "run" / "arms").glob("*/weights.safetensors")
+    assert trained.parent.name.startswith(f"{teacher}-")
 
 
 def test_the_package_for_the_extensions_manager_has_the_release_layout(
