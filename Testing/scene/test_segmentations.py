@@ -115,7 +115,8 @@ def test_a_segmentation_without_segments_is_a_map_of_zeros() -> None:
     assert names == {}
     assert labels.GetSize() == cases.SIZE
     assert not sitk.GetArrayViewFromImage(labels).any()
-    assert not sitk.GetArrayViewFromImage(segmentations.disagreement(node, node, volume)).any()
+    differing = segmentations.disagreement(node, node, volume)
+    assert not sitk.GetArrayViewFromImage(differing).any()
 
 
 def test_label_values_above_255_are_kept() -> None:
