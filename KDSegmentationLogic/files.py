@@ -74,6 +74,12 @@ def write_text(target: Path, text: str) -> None:
         path.write_bytes(text.encode("utf-8"))
 
 
+def write_if_new(target: Path, text: str) -> None:
+    """Write a text file, unless it holds just that: a run that has nothing to do does nothing."""
+    if not target.is_file() or target.read_bytes() != text.encode("utf-8"):
+        write_text(target, text)
+
+
 def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's content."""
     digest = hashlib.sha256()

@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from KDSegmentationLogic.bundles.decoding import encode
 from KDSegmentationLogic.bundles.description import Description
 from KDSegmentationLogic.errors import TrainingError
-from KDSegmentationLogic.files import atomic_file, write_text
+from KDSegmentationLogic.files import atomic_file, write_if_new, write_text
 from KDSegmentationLogic.networks.base import SegmentationNetwork
 from KDSegmentationLogic.networks.registry import build_network
 from KDSegmentationLogic.studies.definition import BEST_MEMBER, Arm, Distils, Study
@@ -112,7 +112,7 @@ class RunFolder:
 
     def keep_study(self, study_file: Path) -> None:
         """A copy of the study's text beside what it makes, for the report."""
-        write_text(self.root / "study.yaml", study_file.read_text("utf-8"))
+        write_if_new(self.root / "study.yaml", study_file.read_text("utf-8"))
 
     def is_trained(self, arm: Arm) -> bool:
         return self.weights(arm).is_file()

@@ -18,6 +18,7 @@ from KDSegmentationLogic.evaluation.calibration import calibration, near_structu
 from KDSegmentationLogic.evaluation.structures import compare_labels
 from KDSegmentationLogic.evaluation.table import summarise
 from KDSegmentationLogic.evaluation.uncertainty import auroc, entropy
+from KDSegmentationLogic.files import write_if_new
 from KDSegmentationLogic.imaging.geometry import has_physical_spacing
 from KDSegmentationLogic.imaging.reading import read_channels, read_labels
 from KDSegmentationLogic.inference.pipeline import Predictor, Result, Settings
@@ -31,7 +32,6 @@ from KDSegmentationLogic.studies.results import (
     CaseResult,
     Cost,
     ResultStore,
-    write_if_new,
 )
 from KDSegmentationLogic.training.dataset import CaseFiles, Dataset
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.ndimage import binary_dilation
 
 from KDSegmentationLogic.bundles.bundle import Bundle, load_bundle
 from KDSegmentationLogic.bundles.description import FORMAT_VERSION, Description
 from KDSegmentationLogic.bundles.writing import save_bundle
+from KDSegmentationLogic.evaluation.calibration import near_structures
 from KDSegmentationLogic.evaluation.temperature import Fitted, fit_temperature
 from KDSegmentationLogic.inference.engines.torch_engine import TorchEngine
 from KDSegmentationLogic.inference.predict import Runner
@@ -21,8 +21,6 @@ from KDSegmentationLogic.studies.definition import Arm, Kind, Study
 from KDSegmentationLogic.studies.stages import read_cases
 from KDSegmentationLogic.training.dataset import Dataset
 from KDSegmentationLogic.training.validation import case_probabilities
-
-_NEAR_VOXELS = 5
 
 
 def write_bundles(
@@ -100,11 +98,13 @@ def common_temperature(
         Runner(arm.member(), TorchEngine(network))
         for arm, network in zip(arms, networks, strict=True)
     ]
+    spacing = (study.grid.spacing or (1.0, 1.0, 1.0))[::-1]
+    margin = study.evaluation.foreground_margin
     cases = read_cases(study, folder, dataset.split("val"), Monitor())
     given: list[list[np.ndarray]] = [[] for _ in runners]
     truth = []
     for case in cases:
-        near = binary_dilation(case.labels > 0, iterations=_NEAR_VOXELS)
+        near = near_structures(case.labels, case.labels, spacing, margin)
         truth.append(case.labels[near])
         for found, runner in zip(given, runners, strict=True):
             found.append(case_probabilities(case.image, [runner])[:, near])

@@ -30,6 +30,7 @@ from KDSegmentationLogic.bundles.description import (
 )
 from KDSegmentationLogic.errors import BundleError, TrainingError, UsageError
 from KDSegmentationLogic.networks.registry import build_network
+from KDSegmentationLogic.studies.protocol import Protocol
 from KDSegmentationLogic.training.losses import Objective
 from KDSegmentationLogic.training.schedule import Schedule
 
@@ -213,6 +214,7 @@ class Study:
     students: tuple[Arm, ...]
     bundle: BundleText
     ensembles: tuple[Ensemble, ...] = ()
+    evaluation: Protocol = field(default_factory=Protocol)
 
     def __post_init__(self) -> None:
         _require(bool(self.teachers), "a study needs teachers")

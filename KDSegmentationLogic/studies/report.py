@@ -17,6 +17,7 @@ from KDSegmentationLogic import __version__
 from KDSegmentationLogic.bundles.decoding import encode
 from KDSegmentationLogic.dependencies import require
 from KDSegmentationLogic.errors import KDSegError
+from KDSegmentationLogic.files import write_if_new
 from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.reporting import tables
 from KDSegmentationLogic.studies.reporting.comparisons import (
@@ -41,7 +42,7 @@ from KDSegmentationLogic.studies.reporting.page import (
     Section,
     Text,
 )
-from KDSegmentationLogic.studies.results import ResultStore, write_if_new
+from KDSegmentationLogic.studies.results import ResultStore
 from KDSegmentationLogic.training.dataset import find_dataset
 
 _PACKAGES = ("torch", "monai", "numpy", "scipy", "SimpleITK", "openvino", "onnxruntime")

@@ -178,12 +178,6 @@ class ResultStore:
         _write(self.root / "results" / "openings.json", [asdict(entry) for entry in entries])
 
 
-def write_if_new(target: Path, text: str) -> None:
-    """Write a text file, unless it holds just that: a run that has nothing to do does nothing."""
-    if not target.is_file() or target.read_bytes() != text.encode("utf-8"):
-        write_text(target, text)
-
-
 def _measured_part(bundle: Bundle) -> list[Any]:
     """What of a bundle its results depend on."""
     d = bundle.description

@@ -68,7 +68,8 @@ def run_study(
     for split, start in (("val", 0.92), ("test", 0.96)):
         if {"val": "validate", "test": "test"}[split] not in wanted:
             return
-        results = assess(study, dataset, run, bundles, split, monitor.part(start, start + 0.04))
+        part = monitor.part(start, start + 0.04)
+        results = assess(study, dataset, run, bundles, split, part, study.evaluation)
     hardware = f"{platform.machine()}, {available_cores()} cores, {choose_device('auto')[0]}"
     note_measured(bundles, results, f"{study.dataset}, test", hardware)
     if "report" in wanted:
