@@ -20,8 +20,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-# Slicer's own names, which no distribution of that name provides.
-PROVIDED = {"slicer": "slicer-core", "vtk": "slicer-core", "vtkmodules": "slicer-core"}
+# Slicer's own names, which no distribution of that name provides; and what is declared as the
+# extra of another package.
+PROVIDED = {
+    **{"slicer": "slicer-core", "vtk": "slicer-core", "vtkmodules": "slicer-core"},
+    "distributed": "dask",
+}
 
 
 def canonical(requirement: str) -> str:
