@@ -240,7 +240,9 @@ def test_only_the_stated_share_of_patches_is_moved_and_changed() -> None:
     still = Batch(("a",) * count, torch.randn(count, 1, 6, 6), torch.zeros(count, 6, 6).long())
 
     spatial = augment(still, replace(MOVING, spatial_share=0.25), draws(count))
-    intensity = augment(still, replace(STILL, noise=0.1, spatial_share=0, intensity_share=0.5), draws(count))
+    intensity = augment(
+        still, replace(STILL, noise=0.1, spatial_share=0, intensity_share=0.5), draws(count)
+    )
 
     assert 60 < int((spatial.image != still.image).flatten(1).any(1).sum()) < 140
     assert 160 < int((intensity.image != still.image).flatten(1).any(1).sum()) < 240
