@@ -43,6 +43,7 @@ class Board:
         self._listeners = []
         self._refreshing = False
         self._guessing = False
+        self._situation = None
         self._licences = AcceptedLicences(qt.QSettings().value(SETTING, "") or "")
 
     def listen(self, refresh):
@@ -86,8 +87,12 @@ class Board:
 
     def situation(self):
         """Everything that decides whether something can be run."""
+        # All panels ask for it in one refresh, and it looks at voxels.
+        if self._refreshing and self._situation is not None:
+            return self._situation
         accepted = self.model is None or self._licences.accepted(self.model)
-        return situation(self.state, self.models, accepted, self.running)
+        self._situation = situation(self.state, self.models, accepted, self.running)
+        return self._situation
 
     def load(self):
         """Take the models and the state afresh, after the module or a scene was opened."""
@@ -157,6 +162,7 @@ class Board:
         if self._refreshing:
             return
         self._refreshing = True
+        self._situation = None
         try:
             for listener in self._listeners:
                 listener()
