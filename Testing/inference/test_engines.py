@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -128,6 +131,18 @@ def test_labels_of_all_engines_agree_on_a_real_model_and_image(
         assert (results[engine] == results["torch"]).mean() >= 0.999
 
 
+def test_onnx_runtime_is_kept_from_reporting_what_it_runs(tmp_path: Path) -> None:
+    """It would keep a database of that in the user's cache folder, and send it."""
+    if importlib.util.find_spec("onnxruntime") is None:  # importing it would start its reports
+        pytest.skip("needs onnxruntime")
+    code = "from KDSegmentationLogic.inference.engines.onnx_engine import runtime; runtime()"
+    environment = {k: v for k, v in os.environ.items() if k not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    home = environment | {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run([sys.executable, "-c", code], env=home, cwd=root, check=True)
+    assert not list(tmp_path.rglob("*onnxruntime*"))
+
+
 @pytest.mark.parametrize("engine", CPU_ENGINES)
 def test_a_cancelled_forward_ends_and_the_next_one_is_right(
     engine: str, engine_of: Callable[[str, torch.nn.Module], Engine]
@@ -241,7 +256,7 @@ def test_without_openvino_torch_runs_and_says_why(
     monkeypatch.setattr(registry.platform, "machine", lambda: "x86_64")
     assert registry.choose_engine("auto", "cpu", student_bundle) == (
         "torch",
-        "OpenVINO, which is faster, is not installed",
+        "OpenVINO would be faster, but for it openvino and onnx is missing",
     )
 
 
@@ -262,9 +277,9 @@ def test_an_engine_that_is_not_installed_is_asked_for_in_vain(
     from KDSegmentationLogic import dependencies
 
     monkeypatch.setattr(dependencies, "missing", lambda *names: list(names))
-    with pytest.raises(DependencyError, match=f"Not installed here: {engine}") as caught:
+    with pytest.raises(DependencyError, match=f"Not installed here: {engine}, onnx") as caught:
         choose("cpu", engine, student_bundle)
-    assert f"pip install {engine}" in caught.value.remedy
+    assert f"pip install {engine} onnx" in caught.value.remedy
 
 
 @pytest.mark.parametrize("engine", CPU_ENGINES)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime
 import torch
 
 from KDSegmentationLogic.bundles.bundle import Bundle
@@ -20,6 +21,9 @@ from KDSegmentationLogic.inference.engines.estimate import Facts, Logits, facts_
 from KDSegmentationLogic.inference.engines.softmax import probabilities_of
 from KDSegmentationLogic.inference.engines.store import kept
 from KDSegmentationLogic.progress import Monitor
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 _POLL_SECONDS = 0.02
 # measured peak by tensors alive
@@ -45,8 +49,17 @@ def open_onnxruntime(bundle: Bundle, member: Member, device: str, threads: int) 
     return ONNXEngine(session_of(graph, threads), facts_of_member(member), member.temperature)
 
 
+def runtime() -> Any:
+    """The package, told before its import not to tell its makers what it runs (since 1.29)."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
 def session_of(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
     """An ONNX file's content, ready to run."""
+    onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -74,7 +87,7 @@ class ONNXEngine:
     def logits(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
         """See ``Engine.logits``."""
         monitor.check()
-        options = onnxruntime.RunOptions()
+        options = runtime().RunOptions()
         options.log_severity_level = 4
         try:
             with _terminated_when_cancelled(options, monitor):

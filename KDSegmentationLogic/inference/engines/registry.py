@@ -49,7 +49,6 @@ ENGINES: dict[str, Opener] = {
 }
 TITLES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "torch": "torch"}
 
-_PACKAGE = {"openvino": "openvino", "onnxruntime": "onnxruntime"}
 _CPU_ONLY = ("openvino", "onnxruntime")
 
 # Measured beside torch and ONNX Runtime (benchmarks/engines.py): OpenVINO is the fastest for all
@@ -106,7 +105,7 @@ def choose_engine(wanted: str, device: str, bundle: Bundle) -> tuple[str, str]:
             f"The engine {wanted} runs on the CPU, not on {device}.",
             "Choose the engine auto or torch, or the device cpu.",
         )
-    require(*filter(None, [_PACKAGE.get(wanted)]))
+    require(*_packages(wanted, bundle))
     return wanted, "engine chosen by the user"
 
 
@@ -119,9 +118,18 @@ def _automatic(device: str, bundle: Bundle) -> tuple[str, str]:
     others = sorted(names.difference(_FASTEST_IN_OPENVINO))
     if others:
         return "torch", f"no other engine was measured for {', '.join(others)}"
-    if missing("openvino"):
-        return "torch", "OpenVINO, which is faster, is not installed"
+    absent = missing(*_packages("openvino", bundle))
+    if absent:
+        return "torch", f"OpenVINO would be faster, but for it {' and '.join(absent)} is missing"
     return "openvino", "measured as the fastest for this network"
+
+
+def _packages(engine: str, bundle: Bundle) -> tuple[str, ...]:
+    """What an engine imports, and what converting needs where the bundle has no ONNX files."""
+    if engine not in _CPU_ONLY:
+        return ()
+    converted = all(member.onnx for member in bundle.description.members)
+    return (engine,) if converted else (engine, "onnx")
 
 
 def open_engine(name: str, bundle: Bundle, member: Member, device: str, threads: int) -> Engine:
