@@ -137,24 +137,27 @@ class Runs:
             return
         if not task.ended:
             self.tasks.append(task)
+            self._its_turn()
             self.timer.start()
         self._progressed()
 
     def tick(self):
         """Take in what has arrived. The timer's slot."""
         self.board.attempt(self.board.logic.poll)
-        now = time.monotonic()
-        for task in self.tasks:
-            if task.state == "running":
-                self._started.setdefault(id(task), now)
         before = len(self.tasks)
         self.tasks = [task for task in self.tasks if not task.ended]
+        self._its_turn()
         if not self.tasks:
             self.timer.stop()
             self._started = {}
         self._progressed()
         if len(self.tasks) != before:
             self.board.refresh()
+
+    def _its_turn(self):
+        """A run is timed from the click, or from the end of the one before it."""
+        if self.tasks:
+            self._started.setdefault(id(self.tasks[0]), time.monotonic())
 
     def _progressed(self):
         self.board.running = self.tasks[0].title if self.tasks else ""
@@ -204,7 +207,7 @@ class Runs:
         if task.state != "done" or not task.nodes:
             board.tell(task.text[:1].upper() + task.text[1:] + "." if task.text else None)
             return False
-        seconds = time.monotonic() - self._started.get(id(task), time.monotonic())
+        seconds = time.monotonic() - self._started.pop(id(task), time.monotonic())
         if len(task.node_ids) == 1:
             self._remember(seconds)
         board.tell(outcome_text(task.nodes[0], seconds))
