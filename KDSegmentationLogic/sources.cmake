@@ -81,6 +81,7 @@ set(PACKAGE_SCRIPTS
   "KDSegmentationLogic/inference/engines/onnx_engine.py"
   "KDSegmentationLogic/inference/engines/openvino_engine.py"
   "KDSegmentationLogic/inference/engines/registry.py"
+  "KDSegmentationLogic/inference/engines/runtimes.py"
   "KDSegmentationLogic/inference/engines/softmax.py"
   "KDSegmentationLogic/inference/engines/store.py"
   "KDSegmentationLogic/inference/engines/torch_engine.py"

@@ -106,18 +106,14 @@ def _write_bytes(convert: str) -> Callable[[Bundle, Member, Path], None]:
 
 
 def _write_openvino(bundle: Bundle, member: Member, target: Path) -> None:
-    from KDSegmentationLogic.dependencies import require
-
-    require("openvino")
-    import openvino
-
     from KDSegmentationLogic.files import atomic_file
     from KDSegmentationLogic.inference.engines import conversion
+    from KDSegmentationLogic.inference.engines.runtimes import openvino_runtime
 
     model = conversion.to_openvino(conversion.network_of(bundle, member))
     # the inner one appears first: a graph is never there without its weights
     with atomic_file(target) as graph, atomic_file(target.with_suffix(".bin")) as weights:
-        openvino.serialize(model, str(graph), str(weights))
+        openvino_runtime().serialize(model, str(graph), str(weights))
 
 
 _WRITERS: dict[str, Callable[[Bundle, Member, Path], None]] = {

@@ -11,9 +11,14 @@ import torch
 
 from KDSegmentationLogic.bundles.transfer import import_bundle
 from KDSegmentationLogic.bundles.weights import load_network
-from KDSegmentationLogic.inference.engines.onnx_engine import runtime
+from KDSegmentationLogic.inference.engines.runtimes import onnx_runtime, openvino_runtime
 
 BATCH = np.random.default_rng(0).normal(0, 1, (2, 1, 8, 12, 10)).astype(np.float32)
+
+
+def needs(package: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"needs {package}")
 
 
 def wanted(bundle) -> np.ndarray:
@@ -22,15 +27,18 @@ def wanted(bundle) -> np.ndarray:
 
 
 def by_onnx(path) -> np.ndarray:
-    if importlib.util.find_spec("onnxruntime") is None:  # importing it would start its reports
-        pytest.skip("needs onnxruntime")
-    session = runtime().InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    needs("onnxruntime")
+    session = onnx_runtime().InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return session.run(["logits"], {"image": BATCH})[0]
 
 
 def by_openvino(path) -> np.ndarray:
-    openvino = pytest.importorskip("openvino")
-    model = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    needs("openvino")
+    model = (
+        openvino_runtime()
+        .Core()
+        .compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    )
     return model({"image": BATCH})["logits"]
 
 

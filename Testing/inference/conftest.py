@@ -16,6 +16,7 @@ from KDSegmentationLogic.inference.engines import conversion
 from KDSegmentationLogic.inference.engines.base import Engine, EngineMemoryError
 from KDSegmentationLogic.inference.engines.estimate import Logits, facts_of
 from KDSegmentationLogic.inference.engines.folding import fold
+from KDSegmentationLogic.inference.engines.runtimes import openvino_runtime
 from KDSegmentationLogic.inference.engines.torch_engine import TorchEngine
 from KDSegmentationLogic.inference.predict import Runner
 from KDSegmentationLogic.networks.registry import build_network
@@ -83,20 +84,19 @@ def engine_of() -> Callable[[str, torch.nn.Module], Engine]:
 
     def build(name: str, network: torch.nn.Module) -> Engine:
         facts, module = facts_of(network), Logits(fold(copy.deepcopy(network)))
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"needs {name}")
         if name == "openvino":
-            openvino = pytest.importorskip("openvino")
             from KDSegmentationLogic.inference.engines.openvino_engine import (
                 OpenVINOEngine,
                 settings_of,
             )
 
             model = conversion.to_openvino(module)
-            core = openvino.Core()
+            core = openvino_runtime().Core()
             return OpenVINOEngine(
                 lambda: core.compile_model(model, "CPU", settings_of(1)), facts, 1.7
             )
-        if importlib.util.find_spec("onnxruntime") is None:
-            pytest.skip("needs onnxruntime")
         from KDSegmentationLogic.inference.engines.onnx_engine import ONNXEngine, session_of
 
         return ONNXEngine(session_of(conversion.to_onnx(module), 1), facts, 1.7)

@@ -131,16 +131,18 @@ def test_labels_of_all_engines_agree_on_a_real_model_and_image(
         assert (results[engine] == results["torch"]).mean() >= 0.999
 
 
-def test_onnx_runtime_is_kept_from_reporting_what_it_runs(tmp_path: Path) -> None:
-    """It would keep a database of that in the user's cache folder, and send it."""
-    if importlib.util.find_spec("onnxruntime") is None:  # importing it would start its reports
-        pytest.skip("needs onnxruntime")
-    code = "from KDSegmentationLogic.inference.engines.onnx_engine import runtime; runtime()"
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+def test_packages_are_kept_from_reporting_what_they_run(name: str, tmp_path: Path) -> None:
+    """They would keep an identity, counts and a database in the user's folder, and send them."""
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"needs {name}")
+    function = {"openvino": "openvino_runtime", "onnxruntime": "onnx_runtime"}[name]
+    code = f"from KDSegmentationLogic.inference.engines import runtimes; runtimes.{function}()"
     environment = {k: v for k, v in os.environ.items() if k not in ("CI", "ORT_DISABLE_TELEMETRY")}
     home = environment | {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
     root = Path(__file__).resolve().parents[2]
     subprocess.run([sys.executable, "-c", code], env=home, cwd=root, check=True)
-    assert not list(tmp_path.rglob("*onnxruntime*"))
+    assert not list(tmp_path.rglob("*"))
 
 
 @pytest.mark.parametrize("engine", CPU_ENGINES)

@@ -18,6 +18,7 @@ from KDSegmentationLogic.bundles.description import Member
 from KDSegmentationLogic.bundles.weights import load_network
 from KDSegmentationLogic.dependencies import require
 from KDSegmentationLogic.inference.engines.folding import fold
+from KDSegmentationLogic.inference.engines.runtimes import openvino_runtime
 
 if TYPE_CHECKING:
     import openvino
@@ -73,9 +74,7 @@ def to_openvino(module: nn.Module) -> openvino.Model:
     DependencyError : the package openvino or onnx is missing.
     """
     require("openvino", "onnx")
-    import openvino
-
-    return openvino.Core().read_model(to_onnx(module))
+    return openvino_runtime().Core().read_model(to_onnx(module))
 
 
 def to_torchscript(module: nn.Module) -> bytes:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from KDSegmentationLogic.files import sha256_of
 from KDSegmentationLogic.inference.engines import conversion
 from KDSegmentationLogic.inference.engines.base import EngineMemoryError, is_out_of_memory
 from KDSegmentationLogic.inference.engines.estimate import Facts, Logits, facts_of_member
+from KDSegmentationLogic.inference.engines.runtimes import onnx_runtime
 from KDSegmentationLogic.inference.engines.softmax import probabilities_of
 from KDSegmentationLogic.inference.engines.store import kept
 from KDSegmentationLogic.progress import Monitor
@@ -49,24 +49,16 @@ def open_onnxruntime(bundle: Bundle, member: Member, device: str, threads: int) 
     return ONNXEngine(session_of(graph, threads), facts_of_member(member), member.temperature)
 
 
-def runtime() -> Any:
-    """The package, told before its import not to tell its makers what it runs (since 1.29)."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-
-    return onnxruntime
-
-
 def session_of(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
     """An ONNX file's content, ready to run."""
-    onnxruntime = runtime()
-    options = onnxruntime.SessionOptions()
+    runtime = onnx_runtime()
+    options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # errors come as exceptions
     # the arena would keep the largest window's memory for good
     options.enable_cpu_mem_arena = False
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 class ONNXEngine:
@@ -87,7 +79,7 @@ class ONNXEngine:
     def logits(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
         """See ``Engine.logits``."""
         monitor.check()
-        options = runtime().RunOptions()
+        options = onnx_runtime().RunOptions()
         options.log_severity_level = 4
         try:
             with _terminated_when_cancelled(options, monitor):

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import openvino
 import torch
 
 from KDSegmentationLogic.bundles.bundle import Bundle
@@ -17,9 +16,13 @@ from KDSegmentationLogic.files import sha256_of
 from KDSegmentationLogic.inference.engines import conversion
 from KDSegmentationLogic.inference.engines.base import EngineMemoryError, is_out_of_memory
 from KDSegmentationLogic.inference.engines.estimate import Facts, Logits, facts_of_member
+from KDSegmentationLogic.inference.engines.runtimes import openvino_runtime
 from KDSegmentationLogic.inference.engines.softmax import probabilities_of
 from KDSegmentationLogic.inference.engines.store import kept
 from KDSegmentationLogic.progress import Monitor
+
+if TYPE_CHECKING:
+    import openvino
 
 _POLL_MS = 20
 # measured peak by tensors alive in torch: 0.9 (student_unet, dilated2d) to 1.54 (resnet3d)
@@ -31,7 +34,8 @@ def open_openvino(bundle: Bundle, member: Member, device: str, threads: int) -> 
 
     Compiling takes a tenth of a second, converting to what is compiled one to four.
     """
-    core, settings = openvino.Core(), settings_of(threads)
+    runtime = openvino_runtime()
+    core, settings = runtime.Core(), settings_of(threads)
 
     def compiled() -> bytes:
         model = core.compile_model(_model(core, bundle, member), device.upper(), settings)
@@ -40,7 +44,7 @@ def open_openvino(bundle: Bundle, member: Member, device: str, threads: int) -> 
     onnx = member.onnx.sha256 if member.onnx else "none"
     made_of = (
         *(sha256_of(bundle.weight_path(member)), onnx, member.architecture, str(member.arguments)),
-        *(f"conversion {conversion.VERSION}", openvino.__version__, torch.__version__),
+        *(f"conversion {conversion.VERSION}", runtime.__version__, torch.__version__),
         str(core.get_property("CPU", "FULL_DEVICE_NAME")),
     )
 
@@ -120,8 +124,9 @@ class OpenVINOEngine:
         model = self._model or self._opened()
         self._model = None  # until this forward has come to its end
         request: Any = model.create_infer_request()
-        request.set_input_tensor(openvino.Tensor(batch, shared_memory=True))
-        request.set_output_tensor(openvino.Tensor(logits, shared_memory=True))
+        tensor = openvino_runtime().Tensor
+        request.set_input_tensor(tensor(batch, shared_memory=True))
+        request.set_output_tensor(tensor(logits, shared_memory=True))
         request.start_async()
         try:
             while not request.wait_for(_POLL_MS):
