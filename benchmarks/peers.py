@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+sys.path[0] = str(ROOT)  # in place of this folder, whose click.py would hide the package click
 
 GIB = 2**30
 ONCE_ABOVE_SECONDS = 300
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    from methods import METHODS
+    from benchmarks.methods import METHODS
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, default=Path("peers"))
@@ -83,10 +83,10 @@ def _arguments() -> argparse.Namespace:
 
 def prepare(folder: Path, case: str, steps: int) -> None:
     """The case's image and its fitted bundle, once."""
-    import phantoms
+    from benchmarks import phantoms
 
     size, spacing, seen, classes = CASES[case]
-    patch = tuple(min(p, 64) for p in PATCH) if case.startswith("tiny") else PATCH
+    patch = (64, 64, 64) if case.startswith("tiny") else PATCH
     if not (folder / "case.json").is_file():
         share = phantoms.make_volume(size, spacing, classes, folder / "image.nii")
         if not (folder / "bundle").exists():
@@ -126,8 +126,7 @@ def _slow_or_failed(first: Path, turn: int) -> bool:
 
 def measure(folder: str, method: str, threads: int) -> dict[str, Any]:
     """In the child: seconds by stage, peak memory of the process, where the labels are."""
-    from methods import METHODS
-
+    from benchmarks.methods import METHODS
     from KDSegmentationLogic.bundles.bundle import load_bundle
 
     case = Path(folder)
@@ -187,7 +186,7 @@ def _flop(bundle: Path, size: Any, spacing: Any, seen: Any) -> float:
 
 def collected(folder: Path) -> dict[str, Any]:
     """Medians over the turns of each method, with the agreement of its labels with the first's."""
-    from methods import METHODS, OTHER_NETWORK
+    from benchmarks.methods import METHODS, OTHER_NETWORK
 
     turns: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(folder.glob("*.[0-9].json")):
