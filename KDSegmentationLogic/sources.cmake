@@ -72,6 +72,7 @@ set(PACKAGE_SCRIPTS
   "KDSegmentationLogic/imaging/resampling.py"
   "KDSegmentationLogic/imaging/writing.py"
   "KDSegmentationLogic/inference/__init__.py"
+  "KDSegmentationLogic/inference/body.py"
   "KDSegmentationLogic/inference/case.py"
   "KDSegmentationLogic/inference/engines/__init__.py"
   "KDSegmentationLogic/inference/engines/base.py"

@@ -19,6 +19,7 @@ import SimpleITK as sitk
 from KDSegmentationLogic.bundles.bundle import Bundle
 from KDSegmentationLogic.dependencies import SEGMENTING, require
 from KDSegmentationLogic.imaging.geometry import MODALITY_KEY
+from KDSegmentationLogic.inference.body import body_block
 from KDSegmentationLogic.inference.case import Case
 from KDSegmentationLogic.inference.engines.base import EngineMemoryError
 from KDSegmentationLogic.inference.engines.registry import (
@@ -165,6 +166,8 @@ class Predictor:
         self._warn_of_modality(images, monitor)
         block = choose_block(images[0], description, region)
         seen = with_context(images[0], description, block)
+        if region is None:
+            seen = block = body_block(images[0], description) or block
         parts = [_cut(image, seen) for image in images]
         statistics = None
         if description.field_of_view.kind == "whole" and seen[1] != images[0].GetSize():
@@ -255,10 +258,10 @@ class Predictor:
         place: _Place,
         monitor: Monitor,
     ) -> Result:
-        def placed(array: np.ndarray | None) -> sitk.Image | None:
+        def placed(array: np.ndarray | None, outside: float = 0.0) -> sitk.Image | None:
             if array is None:
                 return None
-            return place.embed(place.wanted(to_source_grid(array, prepared, part)))
+            return place.embed(place.wanted(to_source_grid(array, prepared, part)), outside)
 
         labels = place.wanted(to_source_grid(restored.labels, prepared, part))
         if isinstance(place.region, Point):
@@ -271,7 +274,8 @@ class Predictor:
             device="",
             engine="",
             seconds={},
-            probabilities=placed(restored.probabilities),
+            # the air round a body is surely background; nothing is known outside of a region
+            probabilities=placed(restored.probabilities, 1.0 if place.region is None else 0.0),
             deviation=placed(restored.deviation),
             entropy=placed(restored.entropy),
         )
@@ -350,12 +354,21 @@ class _Place:
         kept.CopyInformation(image)
         return kept
 
-    def embed(self, part: sitk.Image) -> sitk.Image:
-        """The block at its place in an image of zeros on the grid of the whole."""
+    def embed(self, part: sitk.Image, outside: float = 0.0) -> sitk.Image:
+        """The block at its place on the grid of the whole; zeros around it.
+
+        ``outside`` : the first component there.
+        """
         if self.block[1] == self.whole.GetSize():
             return part
         components = part.GetNumberOfComponentsPerPixel()
         result = sitk.Image(self.whole.GetSize(), part.GetPixelID(), components)
+        if outside:
+            first = [outside] + [0.0] * (components - 1)
+            array = np.broadcast_to(
+                np.array(first, np.float32), (*self.whole.GetSize()[::-1], components)
+            )
+            result = sitk.GetImageFromArray(array, isVector=True)
         result.CopyInformation(self.whole)
         start, size = self.block
         return sitk.Paste(result, part, size, [0] * len(size), start)
