@@ -11,10 +11,13 @@ import contextlib
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from KDSegmentationLogic.errors import KDSegError, TrainingError
 from KDSegmentationLogic.progress import Monitor
+
+_PATIENCE = "20s"  # a scheduler may be starting just now
 
 
 @dataclass(frozen=True)
@@ -109,9 +112,8 @@ def _on_cluster(address: str, tasks: Sequence[Task], monitor: Monitor) -> Outcom
             "The package distributed is not installed.",
             "Install KDSegmentation with the extra cluster.",
         ) from None
-    where = {"address": address} if "://" in address else {"scheduler_file": address}
     try:
-        client = Client(timeout="20s", set_as_default=False, **where)
+        client = Client(timeout=_PATIENCE, set_as_default=False, **_where(address))
     except (OSError, ValueError, TimeoutError) as error:
         raise TrainingError(
             f"No Dask scheduler answers at {address} ({type(error).__name__}).",
@@ -132,6 +134,15 @@ def _on_cluster(address: str, tasks: Sequence[Task], monitor: Monitor) -> Outcom
             pending -= done
             for future in done:
                 yield futures[future], future.exception()
+
+
+def _where(address: str) -> dict[str, str]:
+    """How Dask's client is told. For a file that is not there it would wait for ever."""
+    if "://" in address:
+        return {"address": address}
+    if not Path(address).is_file():
+        raise FileNotFoundError(address)
+    return {"scheduler_file": address}
 
 
 def _require_none(failed: dict[str, BaseException]) -> None:

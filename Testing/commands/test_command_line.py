@@ -100,7 +100,7 @@ def test_a_missing_part_of_a_package_asks_for_a_newer_one() -> None:
 def test_the_help_of_a_study_offers_its_stages(kdseg) -> None:
     said = kdseg("study", "run", "--help")
     assert said.status == 0
-    assert "{teachers,targets,students,bundle,validate,test}" in said.out
+    assert "{teachers,targets,students,bundle,validate,test,report}" in said.out
 
 
 def test_a_stage_that_is_none_is_refused(kdseg, tmp_path) -> None:

@@ -15,6 +15,7 @@ from distributed import Client
 from KDSegmentationLogic.errors import TrainingError
 from KDSegmentationLogic.files import sha256_of
 from KDSegmentationLogic.progress import Monitor
+from KDSegmentationLogic.studies import scheduling
 from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.definition import read_study
 from KDSegmentationLogic.studies.scheduling import Scheduler, Task
@@ -114,8 +115,12 @@ def test_a_worker_killed_in_mid_training_changes_nothing_in_the_weights(
         assert sha256_of(there.weights(arm)) == sha256_of(here.weights(arm)), arm.name
 
 
-def test_a_scheduler_that_does_not_answer_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("address", ["none.json", "tcp://127.0.0.1:1"])
+def test_a_scheduler_that_does_not_answer_is_said(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduling, "_PATIENCE", "0.5s")
     task = Task("nothing", print, ())
 
-    with pytest.raises(TrainingError, match=r"No Dask scheduler answers at .*none\.json.*dask"):
-        Scheduler(address=str(tmp_path / "none.json")).run([task], Monitor())
+    with pytest.raises(TrainingError, match=rf"No Dask scheduler answers at {address} .*dask"):
+        Scheduler(address=address).run([task], Monitor())
