@@ -89,6 +89,7 @@ set(PACKAGE_SCRIPTS
   "KDSegmentationLogic/inference/memory.py"
   "KDSegmentationLogic/inference/peak.py"
   "KDSegmentationLogic/inference/pipeline.py"
+  "KDSegmentationLogic/inference/place.py"
   "KDSegmentationLogic/inference/predict.py"
   "KDSegmentationLogic/inference/preprocess.py"
   "KDSegmentationLogic/inference/region.py"

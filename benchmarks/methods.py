@@ -33,12 +33,13 @@ class Ours:
         for runner in self._predictor._runners:
             self._time(runner.engine)
         self._network = 0.0
+        self.voxels = 0  # of the network's grid, that it looked at in the last run
 
     def run(self, image: Path, labels: Path) -> dict[str, float]:
         from KDSegmentationLogic.imaging.reading import read_image
         from KDSegmentationLogic.imaging.writing import write_image
 
-        self._network, start = 0.0, time.perf_counter()
+        self._network, self.voxels, start = 0.0, 0, time.perf_counter()
         volume = read_image(image)
         read = time.perf_counter()
         result = self._predictor.segment([volume])
@@ -56,9 +57,10 @@ class Ours:
         """Also the network alone, without what is restored meanwhile."""
         plain = engine.logits
 
-        def timed(*arguments: Any) -> np.ndarray:
+        def timed(batch: np.ndarray, *others: Any) -> np.ndarray:
             start = time.perf_counter()
-            logits = plain(*arguments)
+            logits = plain(batch, *others)
+            self.voxels += batch.size
             self._network += time.perf_counter() - start
             return logits
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -92,7 +93,7 @@ def prepare(folder: Path, case: str, steps: int) -> None:
         if not (folder / "bundle").exists():
             phantoms.make_bundle(folder / "bundle", classes, seen, patch, steps)
         facts = {"size": size, "spacing": spacing, "classes": classes, "body": share}
-        facts["flop"] = _flop(folder / "bundle", size, spacing, seen)
+        facts["flop_a_voxel"] = _flop(folder / "bundle", size, spacing, seen)
         (folder / "case.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
@@ -142,7 +143,8 @@ def measure(folder: str, method: str, threads: int) -> dict[str, Any]:
         found["seconds"] = found[kind] = time.perf_counter() - start
         if found[kind] > ONCE_ABOVE_SECONDS:
             break
-    return {**found, "peak_gib": _peak() / GIB, "labels": labels.name}
+    voxels = getattr(opened, "voxels", None)
+    return {**found, "peak_gib": _peak() / GIB, "labels": labels.name, "voxels": voxels}
 
 
 def _peak() -> float:
@@ -166,7 +168,7 @@ def _matrix_product(threads: int) -> float:
 
 
 def _flop(bundle: Path, size: Any, spacing: Any, seen: Any) -> float:
-    """Of one forward of the whole volume on the network's grid."""
+    """Of the network, for each voxel of its grid."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -181,7 +183,7 @@ def _flop(bundle: Path, size: Any, spacing: Any, seen: Any) -> float:
         shape = [-(-n // d) * d for n, d in zip(on_grid, network.divisor, strict=True)]
         with FlopCounterMode(display=False) as counter:
             Logits(network)(torch.empty(1, 1, *shape))
-    return float(counter.get_total_flops())
+    return float(counter.get_total_flops() / math.prod(shape))
 
 
 def collected(folder: Path) -> dict[str, Any]:
@@ -207,6 +209,7 @@ def collected(folder: Path) -> dict[str, Any]:
             "turns": len(good),
             "peak_gib": max(t["peak_gib"] for t in good),
             "stages": middle["stages"],
+            "voxels": middle["voxels"],
             "labels": middle["labels"] if method not in OTHER_NETWORK else None,
         }
     _compare_labels(folder, rows)
@@ -245,7 +248,8 @@ def as_table(name: str, found: dict[str, Any]) -> str:
             lines.append(f"| {method} | failed | | | | | {row['failed'][:120]} |")
             continue
         network = row["stages"].get("network")
-        rate = f"{found['flop'] / network / 1e9:.0f}" if network else ""
+        done = (row["voxels"] or 0) * found["flop_a_voxel"] / 1e9
+        rate = f"{done / network:.0f}" if network else ""
         agreement = f"{row['agreement']:.3%}" if "agreement" in row else ""
         stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in row["stages"].items())
         lines.append(

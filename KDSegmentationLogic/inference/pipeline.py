@@ -29,6 +29,7 @@ from KDSegmentationLogic.inference.engines.registry import (
     open_engine,
 )
 from KDSegmentationLogic.inference.memory import memory_checked, too_large
+from KDSegmentationLogic.inference.place import Place, cut
 from KDSegmentationLogic.inference.predict import (
     HALVINGS,
     Plan,
@@ -43,12 +44,9 @@ from KDSegmentationLogic.inference.preprocess import (
     preprocess,
 )
 from KDSegmentationLogic.inference.region import (
-    Block,
-    Box,
     Point,
     Region,
     choose_block,
-    inside,
     keep_structure,
     with_context,
 )
@@ -153,8 +151,7 @@ class Predictor:
             with memory_checked():
                 result = self._segment(case, region, monitor)
         finally:
-            for runner in self._runners:
-                runner.engine.release()
+            _release(self._runners)
         result.notices = notices
         monitor.report(1.0, "done")
         return result
@@ -168,17 +165,22 @@ class Predictor:
         seen = with_context(images[0], description, block)
         if region is None:
             seen = block = body_block(images[0], description) or block
-        parts = [_cut(image, seen) for image in images]
         statistics = None
         if description.field_of_view.kind == "whole" and seen[1] != images[0].GetSize():
             statistics = case.statistics(description.channels, description.grid)
-        prepared = preprocess(parts, description.channels, description.grid, statistics)
+        prepared = preprocess(
+            [cut(image, seen) for image in images],
+            description.channels,
+            description.grid,
+            statistics,
+        )
         monitor.report(0.05, "prepared")
         clock.lap("preprocess")
         restored, runners = self._predict(prepared, monitor.part(0.05, 0.95))
+        _release(runners)  # before the results need memory, a third of what the layers held
         clock.lap("predict")
-        place = _Place(images[0], seen, block, region)
-        result = self._result(restored, prepared, parts[0], place, monitor)
+        place = Place(images[0], seen, block, region)
+        result = self._result(restored, prepared, cut(images[0], seen), place, monitor)
         clock.lap("restore")
         result.device, result.engine = runners[0].engine.device, runners[0].engine.name
         result.seconds = clock.seconds
@@ -255,7 +257,7 @@ class Predictor:
         restored: Restored,
         prepared: Prepared,
         part: sitk.Image,
-        place: _Place,
+        place: Place,
         monitor: Monitor,
     ) -> Result:
         def placed(array: np.ndarray | None, outside: float = 0.0) -> sitk.Image | None:
@@ -323,6 +325,11 @@ class Predictor:
                 )
 
 
+def _release(runners: list[Runner]) -> None:
+    for runner in runners:
+        runner.engine.release()
+
+
 class _Clock:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -331,47 +338,6 @@ class _Clock:
     def lap(self, stage: str) -> None:
         now = time.perf_counter()
         self.seconds[stage], self._last = now - self._last, now
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a result lies: the block that was asked for, within what the network saw."""
-
-    whole: sitk.Image
-    seen: Block
-    block: Block
-    region: Region | None
-
-    def wanted(self, image: sitk.Image) -> sitk.Image:
-        """Of an image on what was seen the block, with zeros outside of a box."""
-        start = tuple(b - s for b, s in zip(self.block[0], self.seen[0], strict=True))
-        image = _cut(image, (start, self.block[1]))
-        if not isinstance(self.region, Box):
-            return image
-        array = sitk.GetArrayFromImage(image)
-        array[~inside(image, self.region)] = 0
-        kept = sitk.GetImageFromArray(array, isVector=image.GetNumberOfComponentsPerPixel() > 1)
-        kept.CopyInformation(image)
-        return kept
-
-    def embed(self, part: sitk.Image, outside: float = 0.0) -> sitk.Image:
-        """The block at its place on the grid of the whole; zeros around it.
-
-        ``outside`` : the first component there.
-        """
-        if self.block[1] == self.whole.GetSize():
-            return part
-        components = part.GetNumberOfComponentsPerPixel()
-        result = sitk.Image(self.whole.GetSize(), part.GetPixelID(), components)
-        if outside:
-            first = [outside] + [0.0] * (components - 1)
-            array = np.broadcast_to(
-                np.array(first, np.float32), (*self.whole.GetSize()[::-1], components)
-            )
-            result = sitk.GetImageFromArray(array, isVector=True)
-        result.CopyInformation(self.whole)
-        start, size = self.block
-        return sitk.Paste(result, part, size, [0] * len(size), start)
 
 
 def _recording(monitor: Monitor, notices: list[str]) -> Monitor:
@@ -388,10 +354,3 @@ def _recording(monitor: Monitor, notices: list[str]) -> Monitor:
         monitor.notice(text)
 
     return Monitor(progress, notice, monitor.cancel)
-
-
-def _cut(image: sitk.Image, block: Block) -> sitk.Image:
-    start, size = block
-    if size == image.GetSize():
-        return image
-    return sitk.RegionOfInterest(image, size, start)
