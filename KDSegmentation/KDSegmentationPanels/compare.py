@@ -163,6 +163,10 @@ class ComparePanel:
         if node_id != self.board.state.reference:
             self.board.change(reference=node_id)
 
+    def restore(self):
+        """Make the layout known again: a loaded scene that shows it has its number only."""
+        layouts.register_layout()
+
     def show(self):
         """Show the comparison that was just made: views side by side, where it differs most."""
         self.board.change(side_by_side=True)
@@ -217,8 +221,8 @@ class ComparePanel:
         )
         if not path:
             return
-        path = with_ending(path, ".csv")
-        if self.board.attempt(self._write, path):
+        chosen, path = path, with_ending(path, ".csv")
+        if controls.may_write(chosen, [path]) and self.board.attempt(self._write, path):
             self.board.tell(_("Saved: {files}").format(files=path))
 
     def _write(self, path):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import ctk
 import qt
 import slicer
+from slicer.i18n import tr as _
 
 
 def section(title, layout, collapsed=False):
@@ -68,6 +71,14 @@ def allow(control, problem, tip=""):
     """Enable a control, or disable it with the reason as its tooltip."""
     control.enabled = problem is None
     control.toolTip = str(problem) if problem is not None else tip
+
+
+def may_write(chosen, files):
+    """Ask before files are replaced that a dialog, which saw ``chosen`` only, did not ask about."""
+    there = [str(f) for f in files if Path(f).exists() and Path(f) != Path(chosen)]
+    return not there or slicer.util.confirmOkCancelDisplay(
+        _("Already there: {files}. Replace?").format(files=", ".join(there)), _("Save")
+    )
 
 
 def fill(combo, entries):

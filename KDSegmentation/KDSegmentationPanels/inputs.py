@@ -147,11 +147,15 @@ class InputsPanel:
             taken = self.board.state.volumes
             others = [v for v in loaded_volumes() if v[0] not in taken]
         self.queueLabel.visible = self.queue.visible = bool(others)
+        wanted = [(i, name, i in self.board.state.queue) for i, name in others]
+        items = [self.queue.item(n) for n in range(self.queue.count)]
+        # The item that was just ticked must outlive its own signal.
+        if wanted == [(i.data(qt.Qt.UserRole), i.text(), _ticked(i)) for i in items]:
+            return
         self.queue.clear()
-        for node_id, name in others:
+        for node_id, name, chosen in wanted:
             item = qt.QListWidgetItem(name)
             item.setData(qt.Qt.UserRole, node_id)
-            chosen = node_id in self.board.state.queue
             item.setCheckState(qt.Qt.Checked if chosen else qt.Qt.Unchecked)
             self.queue.addItem(item)
 
@@ -185,7 +189,7 @@ class InputsPanel:
         chosen = []
         for n in range(self.queue.count):
             item = self.queue.item(n)
-            if item.checkState() == qt.Qt.Checked:
+            if _ticked(item):
                 chosen.append(item.data(qt.Qt.UserRole))
         if tuple(chosen) != self.board.state.queue:
             self.board.change(queue=tuple(chosen))
@@ -219,3 +223,7 @@ class InputsPanel:
             self.board.models = self.board.logic.models()
             self.board.choose_model(bundle.name)
             self.board.tell(_("{model} was installed.").format(model=bundle.description.title))
+
+
+def _ticked(item):
+    return item.checkState() == qt.Qt.Checked

@@ -6,17 +6,22 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from KDSegmentationLogic.scene.view import readiness, regions, setup
+from KDSegmentationLogic.scene.view import readiness, regions
 from KDSegmentationLogic.scene.view.situation import first_box
 from KDSegmentationPanels import controls
 
 
 class RegionPanel:
-    """Three ways to say where; ``clicks`` is the tool that waits for clicks in slice views."""
+    """Three ways to say where.
 
-    def __init__(self, board, clicks, layout):
+    ``clicks`` is the tool that waits for clicks in slice views; ``warm`` is called without
+    arguments when it begins to.
+    """
+
+    def __init__(self, board, clicks, warm, layout):
         self.board = board
         self.clicks = clicks
+        self.warm = warm
         self.section, content = controls.section(_("Region"), layout)
         group = qt.QButtonGroup(self.section)
         self.whole = self._mode(group, _("Whole volume"), content, self.onWhole)
@@ -97,13 +102,7 @@ class RegionPanel:
     def onPlace(self, checked):
         if checked:
             self.clicks.start()
-            self._warm()
+            self.warm()
         else:
             self.clicks.stop()
         self.board.refresh()
-
-    def _warm(self):
-        """Load the model while the user aims: the first click is then as quick as the next."""
-        state = self.board.state
-        if self.board.model is not None and not setup.lacking():
-            self.board.attempt(self.board.logic.warm, state.model, state.settings)

@@ -60,6 +60,7 @@ class ResultPanel:
         beside.addWidget(self.smoothingLabel)
         self.smoothing = qt.QSlider(qt.Qt.Horizontal, line)
         self.smoothing.setRange(0, 10)
+        self.smoothing.tracking = False  # surfaces take a while to make
         self.smoothing.toolTip = _("Of the surfaces in 3-D; segments keep their voxels.")
         self.smoothing.connect("valueChanged(int)", self.onSmoothing)
         beside.addWidget(self.smoothing)
@@ -169,8 +170,10 @@ class ResultPanel:
         )
         if not path:
             return
-        path = with_ending(path, ending)
         node = self.segmentation
+        chosen, path = path, with_ending(path, ending)
+        if not controls.may_write(chosen, results.files_of(node, path)):
+            return
         written = self.board.attempt(results.save, node, path, edits.volume_of(node))
         if written:
             self.board.tell(_("Saved: {files}").format(files=", ".join(map(str, written))))

@@ -7,7 +7,7 @@ import time
 import qt
 from slicer.i18n import tr as _
 
-from KDSegmentationLogic.scene.view import estimates, messages, readiness
+from KDSegmentationLogic.scene.view import estimates, messages, readiness, setup
 from KDSegmentationLogic.scene.view.outcome import outcome_text
 from KDSegmentationLogic.scene.view.situation import clicked_place
 from KDSegmentationLogic.scene.view.text import listed
@@ -18,7 +18,7 @@ POLL_MS = 40
 class Runs:
     """The tasks that this panel asked for, and the timer that asks after them.
 
-    The timer runs only while there are tasks: an idle module costs nothing.
+    The timer runs only while there is something to ask after: an idle module costs nothing.
     """
 
     def __init__(self, board, parent):
@@ -28,6 +28,7 @@ class Runs:
         self.compared = None
         self._started = {}
         self._warm = set()
+        self._said = []
         self.reasons = {}
         self._listeners = []
         self.timer = qt.QTimer(parent)
@@ -51,14 +52,14 @@ class Runs:
         cases = [board.volumes()]
         if state.region == "whole" and len(state.volumes) == 1:
             cases += [[node] for node in queued if node is not None]
-        board.tell(None)
+        self._forget(None)
         for volumes in cases:
             self._start(self._process, volumes, roi)
 
     def pick(self, point):
         """Segment the structure under a point (world RAS mm)."""
         problem = readiness.why_not_pick(self.board.situation())
-        self.board.tell(problem)
+        self._forget(problem)
         if problem is None:
             self._start(self._pick, point)
 
@@ -76,8 +77,15 @@ class Runs:
 
     def compare(self):
         """Run both models, or the model beside a reference segmentation."""
-        self.board.tell(None)
+        self._forget(None)
         self._start(self._compare)
+
+    def warm(self):
+        """Load the model while the user aims: the first click is then as quick as the next."""
+        board, state = self.board, self.board.state
+        if board.model is not None and not setup.lacking():
+            board.attempt(board.logic.warm, state.model, state.settings)
+            self.timer.start()
 
     def cancel(self):
         """End all tasks."""
@@ -88,6 +96,8 @@ class Runs:
     def close(self):
         """Stop asking; what still runs is the logic's to end."""
         self.timer.stop()
+        self.timer.disconnect("timeout()", self.tick)
+        self.timer.setParent(None)
         self.tasks = []
         self._listeners = []
 
@@ -148,9 +158,12 @@ class Runs:
         self.tasks = [task for task in self.tasks if not task.ended]
         self._its_turn()
         if not self.tasks:
-            self.timer.stop()
             self._started = {}
-        self._progressed()
+            # A worker that was told to give up, and does not, is ended by asking after it.
+            if not self.board.logic.busy:
+                self.timer.stop()
+        if before:
+            self._progressed()
         if len(self.tasks) != before:
             self.board.refresh()
 
@@ -197,7 +210,8 @@ class Runs:
     def _ended(self, task):
         """Say how a task ended; whether there is something to show."""
         board = self.board
-        board.notices = estimates.worth_saying(task.notices)
+        began = self._started.pop(id(task), time.monotonic())
+        self._say(task)
         ran = estimates.where_it_ran(task.notices)
         if ran:
             self.reasons[self._how()] = ran
@@ -207,8 +221,22 @@ class Runs:
         if task.state != "done" or not task.nodes:
             board.tell(task.text[:1].upper() + task.text[1:] + "." if task.text else None)
             return False
-        seconds = time.monotonic() - self._started.pop(id(task), time.monotonic())
+        seconds = time.monotonic() - began
         if len(task.node_ids) == 1:
             self._remember(seconds)
         board.tell(outcome_text(task.nodes[0], seconds))
         return True
+
+    def _forget(self, message):
+        """Take away what was said of runs that are over, and show a message or none."""
+        if not self.tasks:
+            self._said = []
+        self.board.tell(message)
+
+    def _say(self, task):
+        """A task's notices, below those of the queue before it: what failed there stays said."""
+        notices = estimates.worth_saying(task.notices)
+        self.board.notices = [*self._said, *notices]
+        if task.error is not None:
+            notices = [*notices, str(task.error)]
+        self._said += [f"{task.title}: {notice}" for notice in notices]

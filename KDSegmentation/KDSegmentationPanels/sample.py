@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import slicer
-from slicer.i18n import tr as _
 
 FILE = Path(__file__).resolve().parent.parent / "Resources" / "SampleData" / "ICBM152_T1.nii.gz"
 SHA256 = "421a10e872fd6cadae7f61d358dffbcc1795a497d61ee76c5dda2503e1a1e9e6"
@@ -47,5 +46,4 @@ def register_sample():
         fileNames="ICBM152_T1.nii.gz",
         nodeNames=NAME,
         checksums="SHA256:" + SHA256,
-        sampleDescription=_("ICBM 152, the average of 152 T1 MR images of the head"),
     )

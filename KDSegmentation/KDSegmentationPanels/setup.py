@@ -60,9 +60,10 @@ class SetupPanel:
 
     def _install_torch(self, logic_class):
         # The extension asks by itself, and knows which build fits the GPU.
-        logic_class().installTorch(
+        torch = logic_class().installTorch(
             askConfirmation=True, torchVersionRequirement=setup.TORCH_REQUIREMENT
         )
+        return torch is not None
 
     def onRest(self):
         requirements = setup.by_pip(setup.lacking(False))
@@ -76,16 +77,18 @@ class SetupPanel:
             slicer.util.pip_install(" ".join(requirements))
         else:
             pip_install(requirements)
+        return True
 
     def _install(self, names, install, *arguments):
         """On the main thread, as pip in Slicer must be; the window waits meanwhile."""
         qt.QApplication.setOverrideCursor(qt.Qt.WaitCursor)
         try:
-            install(*arguments)
+            installed = install(*arguments)
         except Exception as error:  # pip fails in every way there is
             self.board.tell(messages.install_failed(listed(names), str(error)))
         else:
-            self.board.tell(_("Installed: {packages}.").format(packages=listed(names)))
+            text = _("Installed: {packages}.").format(packages=listed(names))
+            self.board.tell(text if installed else None)  # None: the user said no
         finally:
             qt.QApplication.restoreOverrideCursor()
         self.onCheck()

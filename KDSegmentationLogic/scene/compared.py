@@ -10,7 +10,8 @@ import slicer
 
 from KDSegmentationLogic.bundles.description import Label
 from KDSegmentationLogic.scene import segmentations, tables, volumes
-from KDSegmentationLogic.scene.comparison import DIFFERENCE_COLOR
+
+DIFFERENCE_COLOR = (235, 70, 130)
 
 
 @dataclass(frozen=True)

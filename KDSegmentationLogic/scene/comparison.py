@@ -19,6 +19,7 @@ from KDSegmentationLogic.errors import DependencyError
 from KDSegmentationLogic.evaluation.structures import compare_labels
 from KDSegmentationLogic.files import atomic_file
 from KDSegmentationLogic.scene import segmentations, volumes
+from KDSegmentationLogic.scene.compared import DIFFERENCE_COLOR
 from KDSegmentationLogic.scene.rendering import (
     Orientation,
     Shown,
@@ -30,8 +31,6 @@ from KDSegmentationLogic.scene.rendering import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-DIFFERENCE_COLOR = (235, 70, 130)
 
 _INK, _FAINT, _PAPER = "#e8e8ea", "#98989f", "#121214"
 

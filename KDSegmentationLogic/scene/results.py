@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,6 +132,14 @@ def save(
     return [path]
 
 
+def files_of(node: slicer.vtkMRMLSegmentationNode, path: Path | str) -> list[Path]:
+    """The files that ``save`` would write."""
+    path = Path(path)
+    if path.suffix.lower() != ".stl":
+        return [path]
+    return _surface_files([one.name for one in structures(node) if one.volume_ml > 0], path)
+
+
 def dicom_files(volume: slicer.vtkMRMLVolumeNode) -> list[Path]:
     """The files of the DICOM series that a volume was loaded from.
 
@@ -190,15 +198,27 @@ def _save_surfaces(node: slicer.vtkMRMLSegmentationNode, path: Path) -> list[Pat
     written = []
     name = slicer.vtkSegmentationConverter.GetClosedSurfaceRepresentationName()
     with surfaces([node]):
-        for one in filled:
+        for one, file in zip(
+            filled, _surface_files([one.name for one in filled], path), strict=True
+        ):
             mesh = node.GetSegmentation().GetSegment(one.segment_id).GetRepresentation(name)
-            file = path
-            if len(filled) > 1:
-                plain = re.sub(r"[^\w.-]+", "_", one.name)
-                file = path.with_name(f"{path.stem}-{plain}{path.suffix}")
             _write_mesh(mesh, file)
             written.append(file)
     return written
+
+
+def _surface_files(names: Sequence[str], path: Path) -> list[Path]:
+    """A file for each structure, named after it; numbered where two have one name."""
+    if len(names) < 2:
+        return [path]
+    files: list[Path] = []
+    for name in names:
+        plain = re.sub(r"[^\w.-]+", "_", name)
+        stem = f"{path.stem}-{plain}"
+        stems = [stem, *(f"{stem}-{n}" for n in range(2, len(names) + 1))]
+        candidates = (path.with_name(one + path.suffix) for one in stems)
+        files.append(next(one for one in candidates if one not in files))
+    return files
 
 
 def _write_mesh(mesh: vtk.vtkPolyData, path: Path) -> None:

@@ -19,6 +19,8 @@ class Requests:
     samples: list[dict[str, Any]] = field(default_factory=list)
     accept_installations: bool = False
     """Whether an installation seems to succeed; else it raises, as without a network."""
+    decline_torch: bool = False
+    """Whether the user says no to the question that the PyTorch extension asks."""
 
 
 def modules(requests: Requests, with_packaging: bool, with_pytorch: bool) -> dict[str, ModuleType]:
@@ -86,8 +88,23 @@ def _sample_data(requests: Requests) -> type:
         """Only keeps what is registered; nothing is downloaded."""
 
         @staticmethod
-        def registerCustomSampleDataSource(**source: Any) -> None:
-            requests.samples.append(source)
+        def registerCustomSampleDataSource(
+            category: str = "Custom",
+            sampleName: str | None = None,
+            uris: Any = None,
+            fileNames: Any = None,
+            nodeNames: Any = None,
+            customDownloader: Any = None,
+            thumbnailFileName: str | None = None,
+            loadFileTypes: Any = None,
+            loadFiles: Any = None,
+            loadFileProperties: Any = None,
+            checksums: Any = None,
+        ) -> None:
+            # Slicer's own takes these and no others.
+            requests.samples.append(
+                {name: value for name, value in locals().items() if name != "requests"}
+            )
 
     return SampleDataLogic
 
@@ -116,6 +133,8 @@ def _pytorch(requests: Requests) -> type:
                     "torchvisionVersionRequirement": torchvisionVersionRequirement,
                 }
             )
+            if requests.decline_torch:
+                return None
             if not requests.accept_installations:
                 raise RuntimeError("torch cannot be installed here")
             return ModuleType("torch")

@@ -57,6 +57,28 @@ def test_everything_shown_comes_back_with_the_scene(
     assert panels.comparePanel.table.rowCount == 2
 
 
+def test_a_scene_that_shows_a_comparison_is_shown_so_in_the_next_session(
+    host: Any, panels: Any, add_phantom: Add, tmp_path: Path
+) -> None:
+    import slicer
+
+    from KDSegmentationLogic.scene.files import load_scene, save_scene
+    from KDSegmentationLogic.scene.layouts import SIDE_BY_SIDE
+
+    add_phantom()
+    host.events()
+    host.click(panels.comparePanel.button)
+    finish(host, panels)
+    save_scene(tmp_path / "scene.mrb")
+    layout = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+    host.close_scene()
+    layout.SetLayoutDescription(SIDE_BY_SIDE, "")  # a layout that nobody has described yet
+    load_scene(tmp_path / "scene.mrb")
+    host.events()
+    assert layout.GetViewArrangement() == SIDE_BY_SIDE
+    assert "KDSegDifference" in layout.GetLayoutDescription(SIDE_BY_SIDE)
+
+
 def test_a_closed_scene_leaves_empty_panels_and_no_clicks(
     host: Any, panels: Any, add_phantom: Add
 ) -> None:

@@ -239,6 +239,25 @@ def test_several_volumes_are_segmented_one_after_another(
     assert third is not None
 
 
+def test_what_fails_in_a_queue_stays_said_when_the_next_volume_is_done(
+    host: Any, panels: Any, add_phantom: Add
+) -> None:
+    import vtk
+
+    first = add_phantom("First")
+    other = add_phantom("Other")
+    host.events()
+    panels.board.change(volumes=(first.GetID(),), queue=(other.GetID(),))
+    matrix = vtk.vtkMatrix4x4()
+    first.GetIJKToRASMatrix(matrix)
+    matrix.SetElement(0, 1, 0.5)  # sheared, which is refused
+    first.SetIJKToRASMatrix(matrix)
+    host.click(panels.runPanel.button)
+    finish(host, panels)
+    assert "Done" in panels.runPanel.message.text
+    assert "First: Tiny-student: " in panels.runPanel.notices.text
+
+
 def test_a_folded_section_stays_folded(host: Any, panels: Any) -> None:
     panels.comparePanel.section.collapsed = True
     assert panels.board.state.collapsed == ("compare",)

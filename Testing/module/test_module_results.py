@@ -85,6 +85,26 @@ def test_a_result_is_saved_in_the_chosen_format(
     assert [path for path in tmp_path.iterdir() if path.name.endswith(ending.split(".")[-1])]
 
 
+@pytest.mark.parametrize(
+    ("ending", "typed", "file"),
+    [(".seg.nrrd", "out", "out.seg.nrrd"), (".stl", "out.stl", "out-anterior.stl")],
+)
+def test_a_file_that_the_dialog_did_not_ask_about_is_kept_until_the_user_agrees(
+    host: Any, panels: Any, add_phantom: Add, tmp_path: Path, ending: str, typed: str, file: str
+) -> None:
+    add_phantom()
+    host.events()
+    segment(host, panels)
+    panels.board.change(save_as=ending)
+    (tmp_path / file).write_text("the user's", encoding="utf-8")
+    host.answers.prepare(str(tmp_path / typed), "Cancel")
+    host.click(panels.resultPanel.save)
+    assert (tmp_path / file).read_bytes() == b"the user's"
+    host.answers.prepare(str(tmp_path / typed), "OK")
+    host.click(panels.resultPanel.save)
+    assert (tmp_path / file).read_bytes() != b"the user's"
+
+
 def test_dicom_without_a_source_series_is_refused_in_two_sentences(
     host: Any, panels: Any, add_phantom: Add, tmp_path: Path
 ) -> None:

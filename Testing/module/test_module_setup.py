@@ -140,6 +140,18 @@ def test_torch_comes_through_slicers_own_extension(
     del in_process
 
 
+def test_a_no_to_the_extensions_question_installs_nothing_and_does_not_say_so(
+    host: Any, in_process: None, without: Any
+) -> None:
+    without("torch")
+    widget = host.open()
+    host.requests.decline_torch = True
+    host.click(widget.setupPanel.torch)
+    assert host.requests.torch
+    assert not widget.runPanel.message.text
+    del in_process
+
+
 def test_without_a_network_the_message_says_what_to_do(
     host: Any, in_process: None, without: Any
 ) -> None:

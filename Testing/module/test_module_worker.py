@@ -76,6 +76,20 @@ def test_cancel_and_a_dead_worker_leave_the_scene_as_it_was_and_the_next_run_wor
     del large
 
 
+def test_a_worker_that_does_not_give_up_is_ended_though_nothing_runs_any_more(
+    host: Any, widget: Any, large: Any
+) -> None:
+    start(host, widget)
+    worker = workers()[-1]
+    worker.suspend()
+    host.click(widget.runPanel.button)
+    finish(host, widget, 5)
+    assert widget.runs.timer.active
+    host.wait_until(lambda: not widget.runs.timer.active, 5)
+    assert not workers()
+    del large
+
+
 def test_results_for_what_is_gone_are_dropped(host: Any, widget: Any, large: Any) -> None:
     import slicer
 
@@ -93,7 +107,7 @@ def test_a_scene_closed_in_mid_run_stays_empty_and_nothing_is_left_after_the_end
     host.close_scene()
     finish(host, widget, 30)
     assert not segmentations()
-    assert not widget.runs.timer.active
+    host.wait_until(lambda: not widget.runs.timer.active, 5)
     widget.cleanup()
     host.events()
     assert not workers()
