@@ -29,8 +29,8 @@ from KDSegmentationLogic.progress import Monitor
 SLICE_AXIS: dict[View, int] = {"axial": 0, "coronal": 1, "sagittal": 2}
 HALVINGS = 2  # a quarter of a patch along each axis; below, a network sees too little
 _SLICES_AT_ONCE = 8
-# probabilities take the interpolated logits and a copy with the classes apart; 1.2: allocator
-_SOFTMAX_BYTES = 1.2 * 2 * 4
+# probabilities take the interpolated logits and, with several threads, a copy of them
+_SOFTMAX_BYTES = 2 * 4
 
 
 @dataclass(frozen=True)

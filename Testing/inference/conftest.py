@@ -78,27 +78,33 @@ def limited() -> type[Limited]:
     return Limited
 
 
+def open_network(name: str, network: torch.nn.Module, temperature: float = 1.0) -> Engine:
+    """An engine as it is opened for a bundle, of a network without one; on one thread."""
+    if name == "torch":
+        return TorchEngine(fold(copy.deepcopy(network)), temperature)
+    facts, module = facts_of(network), Logits(fold(copy.deepcopy(network)))
+    if name == "openvino":
+        from KDSegmentationLogic.inference.engines.openvino_engine import (
+            OpenVINOEngine,
+            settings_of,
+        )
+
+        model, core = conversion.to_openvino(module), openvino_runtime().Core()
+        return OpenVINOEngine(
+            lambda: core.compile_model(model, "CPU", settings_of(1)), facts, temperature
+        )
+    from KDSegmentationLogic.inference.engines.onnx_engine import ONNXEngine, session_of
+
+    return ONNXEngine(session_of(conversion.to_onnx(module), 1), facts, temperature)
+
+
 @pytest.fixture
 def engine_of() -> Callable[[str, torch.nn.Module], Engine]:
-    """``engine_of("openvino", network)``: as it is opened for a bundle, without a bundle."""
+    """``engine_of("openvino", network)``, of temperature 1.7; skips where it is not installed."""
 
     def build(name: str, network: torch.nn.Module) -> Engine:
-        facts, module = facts_of(network), Logits(fold(copy.deepcopy(network)))
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"needs {name}")
-        if name == "openvino":
-            from KDSegmentationLogic.inference.engines.openvino_engine import (
-                OpenVINOEngine,
-                settings_of,
-            )
-
-            model = conversion.to_openvino(module)
-            core = openvino_runtime().Core()
-            return OpenVINOEngine(
-                lambda: core.compile_model(model, "CPU", settings_of(1)), facts, 1.7
-            )
-        from KDSegmentationLogic.inference.engines.onnx_engine import ONNXEngine, session_of
-
-        return ONNXEngine(session_of(conversion.to_onnx(module), 1), facts, 1.7)
+        return open_network(name, network, 1.7)
 
     return build
