@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 # Below the estimate windows would not fit; above it is waste, for the layers' own copies, which
-# not all convolutions make, and for those of the softmax, which one thread does not. Libraries and the allocator hold some, whatever the size.
+# not all convolutions make, and for those of the softmax, which one thread does not make.
+# Libraries and the allocator hold some, whatever the size.
 LARGEST_WASTE = 3.0
 WHATEVER_THE_SIZE = 128 * 2**20
 
