@@ -1,6 +1,6 @@
 """A warm click on a structure: from the call to segments in the scene, beside the bare network.
 
-    python benchmarks/click.py [--rounds N]
+    python benchmarks/picking.py [--rounds N]
 
 Both turns alternate in one run, on the ICBM 152 template that comes with the module, with the
 bundled student: a click goes through the worker process and ends with segments in a scene; the
