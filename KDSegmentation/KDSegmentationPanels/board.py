@@ -35,6 +35,7 @@ class Board:
     def __init__(self, logic):
         self.logic = logic
         self.models = []
+        self.problems = []
         self.state = ModuleState()
         self.message = None
         self.notices = []
@@ -97,6 +98,7 @@ class Board:
     def load(self):
         """Take the models and the state afresh, after the module or a scene was opened."""
         self.models = self.logic.models()
+        self.problems = self.logic.problems()
         self.state = read_state(state_node())
         self.guess()
 

@@ -51,6 +51,7 @@ class InputsPanel:
         self.importButton.setMenu(self.importMenu)
         beside.addWidget(self.importButton)
         self.summary = controls.text(self.section, content)
+        self.problems = controls.text(self.section, content)
         line, beside = controls.row(content, self.section)
         self.cardButton = qt.QPushButton(_("About this model"), line)
         self.cardButton.checkable = True
@@ -96,6 +97,7 @@ class InputsPanel:
         controls.fill(self.models, entries)
         controls.choose(self.models, board.state.model)
         controls.say(self.summary, cards.summary(model) if model else "")
+        controls.say(self.problems, "\n".join(str(problem) for problem in board.problems))
         self.cardButton.enabled = self.licenceButton.enabled = model is not None
         self.card.visible = self.cardButton.checked and model is not None
         if model is None:
@@ -218,7 +220,12 @@ class InputsPanel:
             return
         from KDSegmentationLogic.bundles.transfer import import_bundle
 
-        bundle = self.board.attempt(import_bundle, path)
+        # Every file of it is hashed, which takes a while for a large ensemble.
+        qt.QApplication.setOverrideCursor(qt.Qt.WaitCursor)
+        try:
+            bundle = self.board.attempt(import_bundle, path)
+        finally:
+            qt.QApplication.restoreOverrideCursor()
         if bundle is not None:
             self.board.models = self.board.logic.models()
             self.board.choose_model(bundle.name)

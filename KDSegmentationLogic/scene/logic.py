@@ -31,9 +31,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from KDSegmentationLogic.bundles.bundle import Bundle
-from KDSegmentationLogic.bundles.catalogue import find_bundle, installed_bundles
+from KDSegmentationLogic.bundles.catalogue import find_bundle, installed_bundles, list_bundles
 from KDSegmentationLogic.dependencies import SEGMENTING, require
-from KDSegmentationLogic.errors import Cancelled, KDSegError, SceneError
+from KDSegmentationLogic.errors import BundleError, Cancelled, KDSegError, SceneError
 from KDSegmentationLogic.progress import Monitor
 
 if TYPE_CHECKING:
@@ -63,6 +63,10 @@ class SceneLogic:
     def models(self) -> list[Bundle]:
         """The installed models that can be used."""
         return installed_bundles()
+
+    def problems(self) -> list[BundleError]:
+        """What is wrong with the installed models that cannot be used."""
+        return list_bundles()[1]
 
     def process(
         self,
@@ -286,6 +290,7 @@ class SceneLogic:
         on_done: Callable[[Task], None] | None,
     ) -> Task:
         """A task in the queue; failed already where even its beginning is wrong."""
+        require("numpy", "SimpleITK")  # for the queue itself; the rest fails the task
         from KDSegmentationLogic.scene.queue import Queue
         from KDSegmentationLogic.scene.tasks import Task
 

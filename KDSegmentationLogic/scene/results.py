@@ -257,7 +257,10 @@ def _save_dicom(
 
 def _codes(segment: slicer.vtkSegment) -> list[Coded | None]:
     """Category, type and modifier from the segment's terminology entry; None where missing."""
-    parts = (segment.GetTerminology() or "").split("~")[1:4]
+    # not by GetTerminology, which older builds of Slicer lack
+    entry = vtk.reference("")
+    segment.GetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), entry)
+    parts = str(entry).split("~")[1:4]
     codes: list[Coded | None] = []
     for part in [*parts, "", "", ""][:3]:
         scheme, value, meaning = [*part.split("^"), "", "", ""][:3]

@@ -19,6 +19,7 @@ from Testing.making import LABELS, phantom, tiny_crop_student
 # Parameters in their order, which scripts may give by place.
 SIGNATURES = {
     "models": "",
+    "problems": "",
     "process": "volumes model point roi name settings monitor waitForCompletion onDone replace",
     "compare": "volumes first second point roi settings monitor waitForCompletion onDone",
     "pick": "volumes model point segmentation settings waitForCompletion onDone",
