@@ -54,7 +54,7 @@ class KDSegmentation(ScriptedLoadableModule):
             " large ones, and shows student and ensemble side by side."
             " <ol><li>Choose a volume, or load the sample image.</li>"
             " <li>Press Segment, or Place points and click on a structure in a slice view;"
-            " Ctrl-click takes it away again.</li>"
+            " Ctrl-click (Cmd-click on macOS) takes it away again.</li>"
             " <li>Save the result, or hand it over to Segment Editor.</li></ol>"
             " Each model names what it was trained on and what was measured of it."
             " For research only, not for clinical use."
@@ -63,7 +63,8 @@ class KDSegmentation(ScriptedLoadableModule):
             "The method is that of Noothout et al. 2022 (doi:10.1117/1.JMI.9.5.052407)."
             " Each model names its training data, its licence and the work to cite."
             " The sample image is the ICBM 152 atlas of the Montreal Neurological Institute"
-            " (Fonov et al. 2011, doi:10.1016/j.neuroimage.2010.07.033)."
+            " (Fonov et al. 2011, doi:10.1016/j.neuroimage.2010.07.033);"
+            " its notice lies beside it (Resources/SampleData/NOTICE.txt)."
         )
         slicer.app.connect("startupCompleted()", register_sample)
 

@@ -13,7 +13,7 @@ class Clicks(VTKObservationMixin):
     """Slicer's place mode for points, while it is on.
 
     Slicer places points by clicks without a modifier only, so clicks with Ctrl are taken from
-    the slice views themselves.
+    the slice views themselves. On macOS VTK's Ctrl is the key Cmd, as it is Qt's.
 
     Parameters
     ----------
@@ -27,6 +27,7 @@ class Clicks(VTKObservationMixin):
         self._removed = removed
         self._ended = ended
         self._node_id = None
+        self._before = (None, None)
         self._seen = 0
 
     @property
@@ -38,6 +39,7 @@ class Clicks(VTKObservationMixin):
         """Wait for clicks, until ``stop``."""
         if self.active:
             return
+        self._before = _place_node()
         node = self._points()
         self._node_id = node.GetID()
         self._seen = 0
@@ -47,10 +49,12 @@ class Clicks(VTKObservationMixin):
         self.addObserver(node, node.PointPositionDefinedEvent, self._placed)
         interaction = slicer.app.applicationLogic().GetInteractionNode()
         self.addObserver(interaction, interaction.InteractionModeChangedEvent, self._left)
-        for interactor, _slice_node in _slice_views():
-            # Before Slicer's own widgets, which may keep the event for themselves.
-            event = vtk.vtkCommand.LeftButtonPressEvent
-            self.addObserver(interactor, event, self._pressed, "none", 10.0)
+        layout = slicer.app.layoutManager()
+        if layout is not None:
+            # After the layout manager, which makes the views of a new layout.
+            node, event = layout.layoutLogic().GetLayoutNode(), vtk.vtkCommand.ModifiedEvent
+            self.addObserver(node, event, self._hear_views, "none", -10.0)
+        self._hear_views()
 
     def stop(self):
         """Wait no longer; nothing stays in the scene."""
@@ -60,9 +64,12 @@ class Clicks(VTKObservationMixin):
         self.removeObservers()
         interaction = slicer.app.applicationLogic().GetInteractionNode()
         interaction.SetCurrentInteractionMode(interaction.ViewTransform)
+        ours = _place_node()[0] == node_id
         node = slicer.mrmlScene.GetNodeByID(node_id)
         if node is not None:
             slicer.mrmlScene.RemoveNode(node)
+        if ours:  # else the user has chosen another list meanwhile
+            _set_place_node(*self._before)
 
     def _points(self):
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", NODE_NAME)
@@ -71,6 +78,14 @@ class Clicks(VTKObservationMixin):
         node.CreateDefaultDisplayNodes()
         node.GetDisplayNode().SetPointLabelsVisibility(False)
         return node
+
+    def _hear_views(self, _layout=None, _event=None):
+        """Listen to the slice views that are not listened to yet."""
+        event = vtk.vtkCommand.LeftButtonPressEvent
+        for interactor, _slice_node in _slice_views():
+            if not self.hasObserver(interactor, event, self._pressed):
+                # Before Slicer's own widgets, which may keep the event for themselves.
+                self.addObserver(interactor, event, self._pressed, "none", 10.0)
 
     def _placed(self, node, _event):
         """Points that are defined since the last time; the one under the mouse is not yet."""
@@ -98,6 +113,19 @@ class Clicks(VTKObservationMixin):
         if self.active and interaction.GetCurrentInteractionMode() != interaction.Place:
             self.stop()
             self._ended()
+
+
+def _place_node():
+    """(ID, class name) of what Slicer's place mode adds points to."""
+    selection = slicer.app.applicationLogic().GetSelectionNode()
+    return selection.GetActivePlaceNodeID(), selection.GetActivePlaceNodeClassName()
+
+
+def _set_place_node(node_id, class_name):
+    selection = slicer.app.applicationLogic().GetSelectionNode()
+    selection.SetReferenceActivePlaceNodeClassName(class_name)
+    there = node_id is not None and slicer.mrmlScene.GetNodeByID(node_id) is not None
+    selection.SetReferenceActivePlaceNodeID(node_id if there else None)
 
 
 def _slice_views():

@@ -31,6 +31,7 @@ def test_the_module_describes_itself(host: Any) -> None:
     assert "Segmentations" in parent.dependencies
     assert "not for clinical use" in parent.helpText
     assert "Noothout" in parent.acknowledgementText
+    assert "Resources/SampleData/NOTICE.txt" in parent.acknowledgementText
 
 
 def test_no_class_hides_the_package(host: Any) -> None:

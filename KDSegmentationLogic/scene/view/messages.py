@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from KDSegmentationLogic.errors import KDSegError
+from KDSegmentationLogic.scene.view.text import control_key
 from KDSegmentationLogic.scene.view.text import tr as _
 
 
@@ -149,7 +150,7 @@ def structures_missing(segmentation: str) -> Message:
 def background_clicked() -> Message:
     return Message(
         _("There is no segmented structure under this click."),
-        _("Click with Ctrl on a structure that is shown to remove it."),
+        _("Click with {key} on a structure that is shown to remove it.").format(key=control_key()),
     )
 
 

@@ -9,7 +9,7 @@ from KDSegmentationLogic.bundles.bundle import Bundle
 from KDSegmentationLogic.scene.view import messages
 from KDSegmentationLogic.scene.view.messages import Message
 from KDSegmentationLogic.scene.view.readiness import RegionMode, Volume, crop_extent, is_crop
-from KDSegmentationLogic.scene.view.text import size
+from KDSegmentationLogic.scene.view.text import control_key, size
 from KDSegmentationLogic.scene.view.text import tr as _
 
 
@@ -34,8 +34,8 @@ def hint(mode: RegionMode, model: Bundle | None, volume: Volume | None, placing:
         if placing:
             return _(
                 "Click on a structure in a slice view. Further clicks add structures,"
-                " Ctrl-click removes one."
-            )
+                " {key}-click removes one."
+            ).format(key=control_key())
         extent = crop_extent(model) if model else None
         if extent and not is_crop(volume, extent):
             return _(

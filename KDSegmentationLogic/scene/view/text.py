@@ -6,6 +6,7 @@ Standard library only, so that every sentence can be tested without Slicer.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 
 CONTEXT = "KDSegmentation"
@@ -19,6 +20,11 @@ def tr(text: str) -> str:
     except ImportError:  # slicer-core has no Qt to translate with
         return text
     return str(translate(CONTEXT, text))
+
+
+def control_key() -> str:
+    """What this platform calls the key that Qt, and VTK with it, take for Ctrl."""
+    return "Cmd" if sys.platform == "darwin" else "Ctrl"
 
 
 def duration(seconds: float) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from KDSegmentationLogic.scene.view import messages, regions
 from KDSegmentationLogic.scene.view.readiness import (
     Roi,
@@ -121,10 +123,18 @@ def test_a_reference_needs_structures_and_one_of_the_same_name() -> None:
     assert why_not_compare(READY, None, ("posterior hippocampus",), "Mine") is None
 
 
+@pytest.mark.parametrize(("platform", "key"), [("darwin", "Cmd"), ("win32", "Ctrl")])
+def test_the_hint_names_the_key_of_this_platform(
+    platform: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", platform)
+    assert f" {key}-click" in regions.hint("point", STUDENT, HEAD, placing=True)
+    assert f"with {key} on" in messages.background_clicked().remedy
+
+
 def test_the_whole_volume_is_not_offered_to_a_model_of_crops_and_it_says_why() -> None:
     assert regions.why_not_whole(WHOLE, HEAD) is None
     assert regions.why_not_whole(STUDENT, HEAD) is not None
     assert regions.fitting("whole", STUDENT, HEAD) == "point"
     assert regions.fitting("whole", WHOLE, HEAD) == "whole"
     assert "40 × 56 × 40 mm" in regions.hint("point", STUDENT, HEAD, placing=False)
-    assert "Ctrl-click" in regions.hint("point", STUDENT, HEAD, placing=True)
