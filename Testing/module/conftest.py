@@ -8,6 +8,7 @@ import json
 import pkgutil
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,14 @@ def _lasting_none() -> None:
     """
     if sys.version_info < (3, 12):
         ctypes.c_ssize_t.from_address(id(None)).value += 2**40
+
+
+@pytest.fixture(autouse=True)
+def _own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests look for what is left in the temporary folder, which other programs use too."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
 
 
 @pytest.fixture
