@@ -119,7 +119,7 @@ def _on_cluster(address: str, tasks: Sequence[Task], monitor: Monitor) -> Outcom
             f"No Dask scheduler answers at {address} ({type(error).__name__}).",
             "Start one with 'dask scheduler', and workers with 'dask worker ADDRESS'.",
         ) from error
-    with client:
+    with client, client.as_current():  # wait() takes the current client
         # not pure: the same call is to be made again where its result has gone
         futures = {
             client.submit(task.function, *task.arguments, key=task.name, pure=False): task
