@@ -18,11 +18,9 @@ from pathlib import Path
 from KDSegmentationLogic.errors import DatasetError
 from KDSegmentationLogic.training.layouts.base import UNLABELLED, About, CaseFiles, Dataset, Layout
 from KDSegmentationLogic.training.layouts.reading import (
-    check_groups,
+    assembled,
     check_some,
-    image_dimensions,
     listed_cases,
-    read_groups,
     visible,
 )
 
@@ -63,13 +61,8 @@ def read_acdc(folder: Path) -> Dataset:
                 key = split if case.labels else UNLABELLED
                 own[key] = (*own[key], case.name)
     check_some(cases, folder, "a folder patient001 with Info.cfg and its two frames")
-    cases, splits = listed_cases(folder, cases, own)
-    groups = read_groups(folder, cases, patients)
-    check_groups(splits, groups, folder)
-    dimensions = image_dimensions(next(iter(cases.values())).images[0])
-    return Dataset(
-        folder.name, folder, ("cine MR",), LABELS, cases, splits, groups, dimensions, ABOUT
-    )
+    listed = listed_cases(folder, cases, own)
+    return assembled(folder, ("cine MR",), LABELS, listed, patients, ABOUT)
 
 
 def _root(folder: Path) -> Path:

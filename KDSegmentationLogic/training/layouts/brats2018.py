@@ -16,12 +16,10 @@ from pathlib import Path
 from KDSegmentationLogic.errors import DatasetError
 from KDSegmentationLogic.training.layouts.base import UNLABELLED, About, CaseFiles, Dataset, Layout
 from KDSegmentationLogic.training.layouts.reading import (
-    check_groups,
+    assembled,
     check_name,
     check_some,
-    image_dimensions,
     listed_cases,
-    read_groups,
     visible,
 )
 
@@ -63,13 +61,9 @@ def read_brats2018(folder: Path) -> Dataset:
         "test": (),
         UNLABELLED: (),
     }
-    cases, splits = listed_cases(folder, cases, own)
     patients = {name: name.rpartition("_")[0] or name for name in cases}
-    groups = read_groups(folder, cases, patients)
-    check_groups(splits, groups, folder)
-    dimensions = image_dimensions(next(iter(cases.values())).images[0])
-    channels = tuple(CHANNELS.values())
-    return Dataset(folder.name, folder, channels, LABELS, cases, splits, groups, dimensions, ABOUT)
+    listed = listed_cases(folder, cases, own)
+    return assembled(folder, tuple(CHANNELS.values()), LABELS, listed, patients, ABOUT)
 
 
 def _case(place: Path) -> CaseFiles:

@@ -19,11 +19,9 @@ from KDSegmentationLogic.training.layouts.patients import known_groups
 from KDSegmentationLogic.training.layouts.reading import (
     LISTS,
     Splits,
-    check_groups,
+    assembled,
     check_lists,
     check_name,
-    image_dimensions,
-    read_groups,
     read_json,
     read_lists,
 )
@@ -57,20 +55,8 @@ def read_decathlon(folder: Path) -> Dataset:
     lists, splits = _lists(folder, description)
     names = [case for entries in splits.values() for case in entries]
     cases = {case: _find_case(folder, case, lists) for case in names}
-    groups = read_groups(folder, cases, known_groups(folder.name, cases))
-    check_groups(splits, groups, folder)
-    first = cases[splits["train"][0]].images[0]
-    return Dataset(
-        folder.name,
-        folder,
-        channels,
-        labels,
-        cases,
-        splits,
-        groups,
-        image_dimensions(first),
-        about(description),
-    )
+    patients = known_groups(folder.name, cases)
+    return assembled(folder, channels, labels, (cases, splits), patients, about(description))
 
 
 def about(description: dict[str, Any]) -> About:

@@ -19,12 +19,10 @@ from KDSegmentationLogic.training.layouts.base import UNLABELLED, CaseFiles, Dat
 from KDSegmentationLogic.training.layouts.decathlon import DESCRIPTION, about
 from KDSegmentationLogic.training.layouts.patients import known_groups
 from KDSegmentationLogic.training.layouts.reading import (
-    check_groups,
+    assembled,
     check_name,
     check_some,
-    image_dimensions,
     listed_cases,
-    read_groups,
     read_json,
     some,
     visible,
@@ -69,20 +67,8 @@ def read_nnunet_raw(folder: Path) -> Dataset:
         UNLABELLED: tuple(name for name, case in held_back.items() if not case.labels),
     }
     cases, splits = listed_cases(folder, {**training, **held_back}, own)
-    groups = read_groups(folder, cases, known_groups(folder.name, cases))
-    check_groups(splits, groups, folder)
-    first = cases[splits["train"][0]].images[0]
-    return Dataset(
-        folder.name,
-        folder,
-        channels,
-        labels,
-        cases,
-        splits,
-        groups,
-        image_dimensions(first),
-        about(description),
-    )
+    patients = known_groups(folder.name, cases)
+    return assembled(folder, channels, labels, (cases, splits), patients, about(description))
 
 
 def _recognise(folder: Path) -> bool:

@@ -12,7 +12,13 @@ import SimpleITK as sitk
 
 from KDSegmentationLogic.errors import DatasetError
 from KDSegmentationLogic.imaging.pictures import PICTURES
-from KDSegmentationLogic.training.layouts.base import SPLITS, UNLABELLED, CaseFiles
+from KDSegmentationLogic.training.layouts.base import (
+    SPLITS,
+    UNLABELLED,
+    About,
+    CaseFiles,
+    Dataset,
+)
 
 LISTS = "splits.json"
 
@@ -84,6 +90,27 @@ def listed_cases(
             )
         chosen[name] = cases[name]
     return chosen, lists
+
+
+def assembled(
+    folder: Path,
+    channels: tuple[str, ...],
+    labels: dict[int, str],
+    listed: tuple[dict[str, CaseFiles], Splits],
+    patients: Mapping[str, str],
+    about: About,
+) -> Dataset:
+    """The data set of what a layout's reader has found.
+
+    Parameters
+    ----------
+    listed : the cases and their lists. patients : of those cases whose patient the layout tells.
+    """
+    cases, splits = listed
+    groups = read_groups(folder, cases, patients)
+    check_groups(splits, groups, folder)
+    dimensions = image_dimensions(next(iter(cases.values())).images[0])
+    return Dataset(folder.name, folder, channels, labels, cases, splits, groups, dimensions, about)
 
 
 def read_groups(folder: Path, cases: Iterable[str], own: Mapping[str, str]) -> dict[str, str]:

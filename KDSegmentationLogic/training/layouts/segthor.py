@@ -16,11 +16,9 @@ from pathlib import Path
 from KDSegmentationLogic.errors import DatasetError
 from KDSegmentationLogic.training.layouts.base import UNLABELLED, About, CaseFiles, Dataset, Layout
 from KDSegmentationLogic.training.layouts.reading import (
-    check_groups,
+    assembled,
     check_some,
-    image_dimensions,
     listed_cases,
-    read_groups,
     visible,
 )
 
@@ -60,11 +58,7 @@ def read_segthor(folder: Path) -> Dataset:
             key = split if case.labels else UNLABELLED
             own[key] = (*own[key], case.name)
     check_some(cases, folder, "a folder Patient_01 with Patient_01.nii.gz and GT.nii.gz")
-    cases, splits = listed_cases(folder, cases, own)
-    groups = read_groups(folder, cases, {})
-    check_groups(splits, groups, folder)
-    dimensions = image_dimensions(next(iter(cases.values())).images[0])
-    return Dataset(folder.name, folder, ("CT",), LABELS, cases, splits, groups, dimensions, ABOUT)
+    return assembled(folder, ("CT",), LABELS, listed_cases(folder, cases, own), {}, ABOUT)
 
 
 def _cases(place: Path) -> list[CaseFiles]:
