@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import traceback
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,12 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--unit", choices=("mm", "px"), help="of distances; default: mm where a file has it"
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=_distance,
+        metavar="DISTANCE",
+        help="of the surface Dice: what two experts differ by; default: 1",
     )
     add_overwrite(parser)
     add_general(parser)
@@ -94,8 +101,11 @@ def _compare(
     matched: dict[str, tuple[Path, Path]],
     names: dict[int, str],
 ) -> tuple[dict[str, list[StructureResult]], list[dict[str, str]]]:
+    from KDSegmentationLogic.evaluation.metrics import TOLERANCE
     from KDSegmentationLogic.evaluation.structures import compare_labels
     from KDSegmentationLogic.imaging.reading import read_labels
+
+    tolerance = TOLERANCE if args.tolerance is None else args.tolerance
 
     results, failed = {}, []
     with console.monitor() as monitor:
@@ -107,6 +117,7 @@ def _compare(
                     names,
                     unit=args.unit,
                     case=name,
+                    tolerance=tolerance,
                 )
             except KDSegError as error:
                 if len(matched) == 1:
@@ -116,6 +127,22 @@ def _compare(
                 failed.append({"name": name, "error": describe(error)})
             monitor.report(done / len(matched), name)
     return results, failed
+
+
+def _distance(text: str) -> float:
+    """A finite distance of zero or more.
+
+    Raises
+    ------
+    ArgumentTypeError : it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise ArgumentTypeError(f"{text!r} is not a distance of 0 or more")
+    return value
 
 
 def _names(args: Namespace) -> dict[int, str]:

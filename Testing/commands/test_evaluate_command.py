@@ -148,3 +148,27 @@ def test_names_of_another_form_are_refused(tmp_path, text) -> None:
     path.write_text(text)
     with pytest.raises(UsageError, match="does not name labels"):
         read_names(path)
+
+
+def test_the_tolerance_of_the_surface_dice_is_the_users(kdseg, folders, tmp_path) -> None:
+    truth = folders[1] / "a.nii.gz"
+    image = sitk.ReadImage(str(truth))
+    moved = sitk.GetImageFromArray(np.roll(sitk.GetArrayFromImage(image), 2, axis=0))
+    moved.CopyInformation(image)
+    sitk.WriteImage(moved, str(tmp_path / "moved.nrrd"))
+    shares = []
+    for tolerance in ("0.01", "1000"):
+        output = tmp_path / tolerance
+        said = kdseg(
+            "evaluate", tmp_path / "moved.nrrd", truth, "-o", output, "--tolerance", tolerance
+        )
+        assert said.status == 0, said.err
+        shares.append(float(rows(output / "cases.csv")[0]["surface_dice"]))
+    assert shares[0] < shares[1] == 1
+
+
+@pytest.mark.parametrize("wrong", ["-1", "nan", "inf", "wide"])
+def test_a_tolerance_that_is_no_distance_is_bad_usage(kdseg, folders, tmp_path, wrong) -> None:
+    said = kdseg("evaluate", *folders, "-o", tmp_path / "report", f"--tolerance={wrong}")
+    assert said.status == 2
+    assert "tolerance" in said.err
