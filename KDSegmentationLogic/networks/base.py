@@ -22,8 +22,7 @@ class SegmentationNetwork(nn.Module):
     receptive_field : per spatial axis, a *radius* in voxels: in evaluation mode the output at a
         voxel depends on no input further away along that axis. An upper bound; this is the halo
         that a slab needs.
-    classifier : the last 1x1 convolution; its input are the features that feature-based
-        distillation reads (through a forward hook).
+    classifier : the last 1x1 convolution.
     """
 
     classifier: nn.Conv2d | nn.Conv3d
@@ -41,6 +40,15 @@ class SegmentationNetwork(nn.Module):
         self.classes = classes
         self.divisor = divisor
         self.receptive_field = receptive_field
+
+    def layers(self) -> dict[str, nn.Module]:
+        """The modules whose output feature-based distillation may read, by name.
+
+        Every network has "last", whose output the classifier reads, and "bottleneck", the
+        deepest one. "encoder1", "decoder1" and so on are numbered from the full resolution
+        down. A forward hook on each sees one tensor ``[n, c, (z,) y, x]``.
+        """
+        raise NotImplementedError
 
     def forward_with_deviation(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits, and what the second head says of an ensemble's deviation, likewise shaped.
@@ -67,6 +75,14 @@ class SegmentationNetwork(nn.Module):
                 f"{name} takes spatial sizes that are multiples of {self.divisor}, "
                 f"not {size[2:]}; pad the input."
             )
+
+
+def u_shaped(encoder: nn.ModuleList, decoder: nn.ModuleList) -> dict[str, nn.Module]:
+    """The layers of a U-Net whose levels are listed from the full resolution down."""
+    down = {f"encoder{level}": block for level, block in enumerate(encoder, 1)}
+    up = {f"decoder{level}": block for level, block in enumerate(decoder, 1)}
+    last = decoder[0] if len(decoder) else encoder[-1]
+    return {"last": last, "bottleneck": encoder[-1], **down, **up}
 
 
 def check_widths(widths: tuple[int, ...]) -> None:

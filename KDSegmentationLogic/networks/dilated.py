@@ -63,6 +63,9 @@ class DilatedNetwork2D(SegmentationNetwork):
         )
         self.classifier = nn.Conv2d(head[1], classes, 1)
 
+    def layers(self) -> dict[str, nn.Module]:
+        return {"last": self.head, "bottleneck": self.context}
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits ``[n, classes, y, x]`` of an image ``[n, in_channels, y, x]``."""
         self.check_input(x)

@@ -78,6 +78,12 @@ class ResNet3D(SegmentationNetwork):
         )
         self.classifier = nn.Conv3d(width, classes, 1)
 
+    def layers(self) -> dict[str, nn.Module]:
+        # three modules a step: convolution, norm, ReLU
+        down = {f"encoder{level}": self.encoder[3 * level - 1] for level in (1, 2, 3)}
+        up = {"decoder1": self.decoder[5], "decoder2": self.decoder[2]}
+        return {"last": self.head, "bottleneck": self.blocks, **down, **up}
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits ``[n, classes, z, y, x]`` of an image ``[n, in_channels, z, y, x]``."""
         self.check_input(x)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from KDSegmentationLogic.networks.base import SegmentationNetwork, check_widths
+from KDSegmentationLogic.networks.base import SegmentationNetwork, check_widths, u_shaped
 
 
 class StudentUNet(SegmentationNetwork):
@@ -77,6 +77,9 @@ class StudentUNet(SegmentationNetwork):
         last = nn.Conv2d if dimensions == 2 else nn.Conv3d
         self.classifier = last(widths[0], classes, 1)
         self.deviation = last(widths[0], classes, 1) if deviation else None
+
+    def layers(self) -> dict[str, nn.Module]:
+        return u_shaped(self.encoder, self.decoder)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits ``[n, classes, (z,) y, x]`` of an image ``[n, in_channels, (z,) y, x]``."""

@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from KDSegmentationLogic.networks.base import SegmentationNetwork, check_widths
+from KDSegmentationLogic.networks.base import SegmentationNetwork, check_widths, u_shaped
 
 
 class UNet3D(SegmentationNetwork):
@@ -50,6 +50,9 @@ class UNet3D(SegmentationNetwork):
         )
         self.decoder = nn.ModuleList(_two_convolutions(2 * fine, fine) for fine in widths[:-1])
         self.classifier = nn.Conv3d(widths[0], classes, 1)
+
+    def layers(self) -> dict[str, nn.Module]:
+        return u_shaped(self.encoder, self.decoder)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits ``[n, classes, z, y, x]`` of an image ``[n, in_channels, z, y, x]``."""

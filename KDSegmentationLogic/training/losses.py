@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 from KDSegmentationLogic.bundles.decoding import DecodingError, decode
-from KDSegmentationLogic.distillation.catalogue import DEVIATION, HEADS, TERMS, Term
+from KDSegmentationLogic.distillation.catalogue import TERMS
+from KDSegmentationLogic.distillation.lesson import Lesson
+from KDSegmentationLogic.distillation.terms.base import Term
 from KDSegmentationLogic.errors import TrainingError
 
 
@@ -40,19 +42,6 @@ LABEL_LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = 
 }
 
 
-@dataclass(frozen=True)
-class Target:
-    """What a batch is compared with.
-
-    labels : int64 [n, ...]. soft : the teacher's probabilities [n, k, ...]; deviation : the
-    standard deviation over its members, likewise.
-    """
-
-    labels: torch.Tensor
-    soft: torch.Tensor | None = None
-    deviation: torch.Tensor | None = None
-
-
 class Objective:
     """A weighted sum of label losses and distillation terms, by name.
 
@@ -70,9 +59,9 @@ class Objective:
         if not losses:
             raise TrainingError("The training has no loss.", f"Choose from: {_listed()}.")
         self.weights: dict[str, float] = {}
-        self._terms: dict[str, Term] = {}
+        self.terms: dict[str, Term] = {}
         for name, entry in losses.items():
-            if name not in (*LABEL_LOSSES, *TERMS, *HEADS):
+            if name not in (*LABEL_LOSSES, *TERMS):
                 raise TrainingError(
                     f"There is no loss called {name}.", f"Choose from: {_listed()}."
                 )
@@ -83,62 +72,81 @@ class Objective:
                     f"The weight of the loss {name} is {weight}.", "Give a weight above zero."
                 )
             self.weights[name] = float(weight)
-            self._terms[name] = _term(name, settings)
+            if name in TERMS:
+                self.terms[name] = _term(name, settings)
+            elif settings:
+                raise TrainingError(f"The loss {name} has no settings.", "Give its weight alone.")
 
     @property
     def needs_teacher(self) -> bool:
-        return any(name in TERMS or name in HEADS for name in self.weights)
+        return bool(self.terms)
 
     @property
     def needs_deviation(self) -> bool:
         """Whether the network needs its second head, and the targets a deviation."""
-        return DEVIATION in self.weights
+        return any(term.reads_deviation for term in self.terms.values())
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that any term reads, each once; without a teacher beside it, it cannot."""
+        read = [term.layers for term in self.terms.values() if term.reads_features]  # type: ignore[attr-defined]
+        return tuple(dict.fromkeys(name for names in read for name in names))
+
+    def adapters(
+        self, student: Mapping[str, int], teacher: Mapping[str, int], dimensions: int
+    ) -> nn.ModuleDict:
+        """What the terms train along with the student, by the name of the term.
+
+        Parameters
+        ----------
+        student, teacher : channels of each of ``layers``. dimensions : 2 or 3.
+        """
+        made = {
+            name: term.adapters(student, teacher, dimensions) for name, term in self.terms.items()
+        }
+        return nn.ModuleDict({name: module for name, module in made.items() if module is not None})
 
     def __call__(
-        self, logits: torch.Tensor, target: Target, deviation: torch.Tensor | None = None
+        self, lesson: Lesson, adapters: nn.ModuleDict | None = None
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The weighted sum, and each part without its weight.
 
         Parameters
         ----------
-        logits : [n, k, ...]. deviation : of the network's second head, likewise.
+        adapters : what ``adapters`` made, where any term has some.
 
         Raises
         ------
         TrainingError : a term lacks what it compares with.
         """
-        total = logits.new_zeros((), dtype=torch.float32)
+        total = lesson.logits.new_zeros((), dtype=torch.float32)
         parts = {}
         for name, weight in self.weights.items():
             if name in LABEL_LOSSES:
-                value = self._terms[name](logits, target.labels)
-            elif name in HEADS:
-                value = self._terms[name](_given(deviation, name), _given(target.deviation, name))
+                value = LABEL_LOSSES[name](lesson.logits, lesson.labels)
             else:
-                value = self._terms[name](logits, _given(target.soft, name))
+                own = adapters[name] if adapters is not None and name in adapters else None
+                value = self._compared(name, lesson, own)
             total = total + weight * value
             parts[name] = value.detach()
         return total, parts
 
+    def _compared(self, name: str, lesson: Lesson, adapters: nn.Module | None) -> torch.Tensor:
+        term = self.terms[name]
+        taught = lesson.teacher is not None or bool(lesson.teacher_features)
+        if not taught or (term.reads_deviation and lesson.teacher_deviation is None):
+            raise TrainingError(
+                f"The loss {name} needs soft targets.", "Compute them before the training."
+            )
+        return term(lesson, adapters)
+
 
 def _term(name: str, settings: Mapping[str, Any]) -> Term:
-    if name in LABEL_LOSSES:
-        if settings:
-            raise TrainingError(f"The loss {name} has no settings.", "Give its weight alone.")
-        return LABEL_LOSSES[name]
     try:
-        return decode({**TERMS, **HEADS}[name], settings, f"losses.{name}")
+        return decode(TERMS[name], dict(settings), f"losses.{name}")
     except DecodingError as error:
         raise TrainingError(f"{error}.", "Correct this setting.") from None
 
 
-def _given(tensor: torch.Tensor | None, name: str) -> torch.Tensor:
-    if tensor is None:
-        raise TrainingError(
-            f"The loss {name} needs soft targets.", "Compute them before the training."
-        )
-    return tensor
-
-
 def _listed() -> str:
-    return ", ".join((*LABEL_LOSSES, *TERMS, *HEADS))
+    return ", ".join((*LABEL_LOSSES, *TERMS))

@@ -24,6 +24,7 @@ from torch import nn
 
 from KDSegmentationLogic.bundles.decoding import encode
 from KDSegmentationLogic.bundles.description import Member
+from KDSegmentationLogic.distillation.lesson import Lesson
 from KDSegmentationLogic.errors import TrainingError
 from KDSegmentationLogic.files import write_text
 from KDSegmentationLogic.networks.base import SegmentationNetwork
@@ -39,7 +40,7 @@ from KDSegmentationLogic.training.checkpoint import (
 )
 from KDSegmentationLogic.training.cost import Cost, Meter
 from KDSegmentationLogic.training.hardware import Hardware, open_fabric
-from KDSegmentationLogic.training.losses import Objective, Target
+from KDSegmentationLogic.training.losses import Objective
 from KDSegmentationLogic.training.sampling import Batch, PatchSampler
 from KDSegmentationLogic.training.schedule import Schedule
 from KDSegmentationLogic.training.validation import mean_dice
@@ -175,8 +176,8 @@ class Trainer:
         self._forward.train()
         output = self._forward(batch.image.contiguous(memory_format=self._layout))
         logits, deviation = output if isinstance(output, tuple) else (output, None)
-        target = Target(batch.labels, batch.soft, batch.deviation)
-        loss, parts = self._objective(logits, target, deviation)
+        lesson = Lesson(logits, batch.labels, batch.soft, deviation, batch.deviation)
+        loss, parts = self._objective(lesson)
         known = self._over_processes({**parts, "total": loss.detach()})
         self._require_finite(known, batch)
         self._optimiser.zero_grad(set_to_none=True)

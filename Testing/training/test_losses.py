@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from KDSegmentationLogic.distillation.catalogue import TERMS
+from KDSegmentationLogic.distillation.lesson import Lesson
 from KDSegmentationLogic.errors import TrainingError
 from KDSegmentationLogic.training.losses import (
     LABEL_LOSSES,
     Objective,
-    Target,
     cross_entropy,
     soft_dice,
 )
@@ -170,7 +170,7 @@ def test_a_distillation_term_without_soft_targets_is_refused(term: str) -> None:
     logits, labels = example()
 
     with pytest.raises(TrainingError, match=f"The loss {term} needs soft targets"):
-        Objective({"dice": 1.0, term: 1.0})(logits, Target(labels))
+        Objective({"dice": 1.0, term: 1.0})(Lesson(logits, labels))
 
 
 def test_only_a_distillation_term_needs_a_teacher() -> None:
@@ -181,12 +181,14 @@ def test_only_a_distillation_term_needs_a_teacher() -> None:
 def test_the_objective_is_the_weighted_sum_and_tells_its_parts_unweighted() -> None:
     logits, labels = example()
     soft = torch.softmax(example(seed=1)[0], 1)
-    weights = {name: 0.5 + number for number, name in enumerate((*LABEL_LOSSES, *TERMS))}
+    names = (*LABEL_LOSSES, "kl", "mse_probabilities")
+    weights = {name: 0.5 + number for number, name in enumerate(names)}
+    lesson = Lesson(logits, labels, soft)
 
-    total, parts = Objective(weights)(logits, Target(labels, soft))
+    total, parts = Objective(weights)(lesson)
 
     alone = {name: float(loss(logits, labels)) for name, loss in LABEL_LOSSES.items()}
-    alone |= {name: float(term()(logits, soft)) for name, term in TERMS.items()}
+    alone |= {name: float(TERMS[name]()(lesson)) for name in names if name in TERMS}
     assert {name: float(part) for name, part in parts.items()} == pytest.approx(alone)
     assert float(total) == pytest.approx(sum(weights[name] * alone[name] for name in weights))
 
@@ -195,7 +197,8 @@ def test_twice_the_weight_is_twice_the_gradient() -> None:
     gradients = []
     for weight in (0.7, 1.4):
         logits, labels = example()
-        Objective({"cross_entropy": weight})(logits.requires_grad_(), Target(labels))[0].backward()
+        lesson = Lesson(logits.requires_grad_(), labels)
+        Objective({"cross_entropy": weight})(lesson)[0].backward()
         assert logits.grad is not None
         gradients.append(logits.grad)
 

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
+from KDSegmentationLogic.distillation.lesson import Lesson
+from KDSegmentationLogic.distillation.terms.voxelwise import VoxelTerm
+
 
 @dataclass(frozen=True)
-class Deviation:
+class Deviation(VoxelTerm):
     """Sum over classes, mean over voxels, of (predicted - ensemble's standard deviation)^2.
 
-    The optional head of Noothout et al. 2022 (doi:10.1117/1.JMI.9.5.052407).
+    The optional head of Noothout et al. 2022 (doi:10.1117/1.JMI.9.5.052407). Standard
+    deviations of probabilities go from 0 to 0.5.
     """
 
-    def __call__(self, predicted: torch.Tensor, members: torch.Tensor) -> torch.Tensor:
-        """Both [n, k, ...], standard deviations from 0 to 0.5; ``members`` is the target."""
-        return (predicted.float() - members.detach().float()).square().sum(dim=1).mean()
+    reads_deviation: ClassVar[bool] = True
+
+    def voxels(self, lesson: Lesson) -> torch.Tensor:
+        if lesson.deviation is None:
+            raise ValueError("the student has no second head")
+        error = lesson.deviation.float() - lesson.soft_deviation
+        return error.square().sum(dim=1)

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 
 import torch
 
+from KDSegmentationLogic.distillation.lesson import Lesson
+from KDSegmentationLogic.distillation.terms.softening import check_temperature, divergence, soften
+from KDSegmentationLogic.distillation.terms.voxelwise import VoxelTerm
+
 
 @dataclass(frozen=True)
-class KLDivergence:
+class KLDivergence(VoxelTerm):
     """T^2 * KL(teacher_T || student_T): sum over classes, mean over voxels.
 
     Hinton et al. 2015 (arXiv:1503.02531). The teacher is known by its probabilities q, so it is
@@ -25,13 +29,9 @@ class KLDivergence:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ValueError("the temperature must be above zero")
+        check_temperature(self.temperature)
 
-    def __call__(self, logits: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-        """``logits``: student's, [n, k, ...]; ``teacher``: probabilities, not differentiated."""
-        log_student = torch.log_softmax(logits.float() / self.temperature, dim=1)
-        softened = teacher.detach().float() ** (1 / self.temperature)
-        softened = softened / softened.sum(dim=1, keepdim=True)
-        divergence = (torch.xlogy(softened, softened) - softened * log_student).sum(dim=1)
-        return self.temperature**2 * divergence.mean()
+    def voxels(self, lesson: Lesson) -> torch.Tensor:
+        log_student = torch.log_softmax(lesson.logits.float() / self.temperature, dim=1)
+        softened = soften(lesson.soft, self.temperature)
+        return self.temperature**2 * divergence(softened, log_student)
