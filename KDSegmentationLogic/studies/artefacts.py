@@ -79,7 +79,7 @@ class RunFolder:
         return _hash(made_of)
 
     def _targets_key(self, distils: Distils) -> str:
-        members = [self._arm_key(member) for member in self.study.members(distils.ensemble)]
+        members = [self._arm_key(member) for member in self.study.teaching(distils)]
         return _hash([members, distils.out_of_fold])
 
     def resolved(self, arm: Arm) -> Arm:
@@ -91,7 +91,7 @@ class RunFolder:
         """
         if arm.architecture != BEST_MEMBER:
             return arm
-        members = self.study.members(self.study.distilled(arm).ensemble)
+        members = self.study.teaching(self.study.distilled(arm))
         untrained = [member.name for member in members if not self.is_trained(member)]
         if untrained:
             raise TrainingError(

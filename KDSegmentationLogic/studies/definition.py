@@ -41,6 +41,9 @@ BEST_MEMBER = "best_member"
 
 DEFAULT_ENSEMBLE = "ensemble"
 
+# what makes the batches of two networks that are trained together the same
+_SHARED = ("steps", "batch", "validate_every", "foreground", "mirror", "augmentation")
+
 
 @dataclass(frozen=True)
 class Distils:
@@ -52,6 +55,11 @@ class Distils:
     unlabelled : also learn from the cases of the data set's list "unlabelled", whose labels are
         the ensemble's own; a case counts only where the members agree, by a mean Dice between
         them of at least ``stability``.
+    paired : the n-th run of the student learns from the n-th member alone, and not from all;
+        ``only`` is that member's number, set in each run and not in a study file.
+    meanwhile : the one member that it learns from is trained in the same run, step by step on
+        the same batches (Liu et al. 2024); its best weights by validation are kept as those of
+        any teacher. ``ramp`` is for it alone: see ``train_together``.
 
     Raises
     ------
@@ -62,9 +70,15 @@ class Distils:
     out_of_fold: bool = False
     unlabelled: bool = False
     stability: float = 0.7
+    paired: bool = False
+    only: int | None = None
+    meanwhile: bool = False
+    ramp: int = 0
 
     def __post_init__(self) -> None:
         _require(0 <= self.stability <= 1, "the stability must be a Dice from 0 to 1")
+        _require(self.ramp >= 0, "the ramp must not be below zero")
+        _require(not self.ramp or self.meanwhile, "only a training with meanwhile has a ramp")
 
 
 @dataclass(frozen=True)
@@ -143,9 +157,11 @@ class Arm:
         """The single trainings that this arm stands for, each with its own name."""
         several = len(self.seeds) > 1
         runs: list[Arm] = []
-        for seed in self.seeds or (self.run_seed,):
+        for number, seed in enumerate(self.seeds or (self.run_seed,)):
             name = f"{self.name}-s{seed}" if several else self.name
             run = replace(self, name=name, seed=seed, seeds=())
+            if self.distils and self.distils.paired and self.distils.only is None:
+                run = replace(run, distils=replace(self.distils, only=number))
             if self.folds and self.fold is None:
                 runs += [replace(run, name=f"{name}-f{f}", fold=f) for f in range(self.folds)]
             else:
@@ -262,12 +278,60 @@ class Study:
             learns = arm.architecture != BEST_MEMBER
             _require(learns, f"{arm.name} names no ensemble to take the best member of")
             return
-        members = self.members(self.distilled(arm).ensemble)
-        if self.distilled(arm).out_of_fold:
+        distils = self.distilled(arm)
+        members = self.members(distils.ensemble)
+        if distils.paired:
+            _require(
+                len(members) == len(arm.runs()),
+                f"{arm.name} is paired with {len(members)} members of {distils.ensemble}, "
+                f"but has {len(arm.runs())} runs",
+            )
+        if distils.meanwhile:
+            for run in arm.runs():
+                self._check_pair(run, self.teaching(self.distilled(run)))
+        if distils.out_of_fold:
             _require(
                 all(member.fold is not None for member in members),
                 f"{arm.name} wants targets out of fold, but its teachers have no folds",
             )
+
+    def _check_pair(self, student: Arm, members: Sequence[Arm]) -> None:
+        """Two networks that are trained together see the same batches."""
+        _require(
+            len(members) == 1,
+            f"{student.name} is trained beside one teacher, but learns from {len(members)}",
+        )
+        (teacher,) = members
+        differing = [
+            name
+            for one, other, names in (
+                (student, teacher, ("patch", "views", "fold", "folds")),
+                (student.schedule, teacher.schedule, _SHARED),
+            )
+            for name in names
+            if getattr(one, name) != getattr(other, name)
+        ]
+        _require(
+            not differing,
+            f"{student.name} and {teacher.name} are trained together and differ in "
+            f"{', '.join(differing)}",
+        )
+        plain = BEST_MEMBER not in (student.architecture, teacher.architecture)
+        _require(plain, f"{student.name} cannot be trained together with its {BEST_MEMBER}")
+        distils = self.distilled(student)
+        _require(
+            not (distils.out_of_fold or distils.unlabelled),
+            f"{student.name} learns from a teacher in training: neither out_of_fold nor "
+            "unlabelled go with it",
+        )
+        _require(
+            not Objective(student.schedule.losses).needs_deviation,
+            f"{student.name} learns from one teacher, which has no deviation",
+        )
+        _require(
+            not Objective(student.schedule.losses).layers,
+            f"{student.name} is trained beside its teacher, whose features no term can read then",
+        )
 
     @property
     def teacher_runs(self) -> tuple[Arm, ...]:
@@ -296,6 +360,11 @@ class Study:
                 runs |= {arm.name: arm.runs() for arm in self.teachers}
                 return tuple(run for name in entry.members for run in runs[name])
         raise ValueError(f"there is no ensemble {ensemble}, only {', '.join(self.ensemble_names)}")
+
+    def teaching(self, distils: Distils) -> tuple[Arm, ...]:
+        """The members that a student with these settings learns from."""
+        members = self.members(distils.ensemble)
+        return members if distils.only is None else (members[distils.only],)
 
     @staticmethod
     def kind_of(arms: Sequence[Arm]) -> Kind:

@@ -92,12 +92,16 @@ def _work_off(
     def train(arms: Sequence[Arm], part: Monitor) -> None:
         train_arms(study_file, data, run, arms, scheduler, part)
 
-    train(study.members(ensemble), monitor.part(0, 0.6))
+    learners = [a for a in study.student_runs if study.learns_from(a) == ensemble]
+    # these train their teachers along with themselves
+    beside = [a for a in learners if study.distilled(a).meanwhile]
+    train(beside, monitor.part(0, 0.5 if beside else 0))
+    train(study.members(ensemble), monitor.part(0.5 if beside else 0, 0.6))
     if "targets" not in wanted:
         return
     first = ensemble == study.ensemble_names[0]
-    learners = [a for a in study.student_runs if study.learns_from(a) == ensemble]
-    compute_targets(study, dataset, run, learners, monitor.part(0.6, 0.65))
+    wait = [a for a in learners if a not in beside]
+    compute_targets(study, dataset, run, wait, monitor.part(0.6, 0.65))
     if "students" in wanted:
         alone = [a for a in study.student_runs if study.learns_from(a) is None] if first else []
-        train([*learners, *alone], monitor.part(0.65, 1))
+        train([*wait, *alone], monitor.part(0.65, 1))

@@ -18,6 +18,7 @@ from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.definition import Arm, Distils, Study, read_study
 from KDSegmentationLogic.studies.scheduling import Scheduler, Task
 from KDSegmentationLogic.training.cases import TrainingCase, load_cases
+from KDSegmentationLogic.training.cotraining import Learner, train_together
 from KDSegmentationLogic.training.dataset import CaseFiles, Dataset, find_dataset
 from KDSegmentationLogic.training.folds import folds_by_group
 from KDSegmentationLogic.training.hardware import Hardware, open_fabric
@@ -90,6 +91,25 @@ def train_arm(
     validation = read_cases(study, folder, dataset.split("val"), monitor.part(0.02, 0.03))
     fabric = open_fabric(hardware or Hardware("cpu"))
     resolved = folder.resolved(arm)
+    if _is_beside_its_teacher(study, arm):
+        (teacher,) = study.teaching(study.distilled(arm))
+        leads, learns = (Learner(a.member(), a.schedule, a.run_seed) for a in (teacher, arm))
+        both = train_together(
+            leads,
+            learns,
+            training,
+            validation,
+            folder.checkpoint(arm),
+            monitor.part(0.03, 1),
+            ramp=study.distilled(arm).ramp,
+            fabric=fabric,
+            logs=folder.logs(arm),
+        )
+        for one, trained in zip((teacher, arm), both, strict=True):
+            # a teacher alone comes to the same weights: there is nothing to write twice
+            if fabric.is_global_zero and not folder.is_trained(one):
+                folder.save_trained(one, trained)
+        return
     trainer = Trainer(
         resolved.member(),
         resolved.schedule,
@@ -114,7 +134,7 @@ def training_cases(
         left_out = held_out(dataset, arm)
         files = [case for case in files if case.name not in left_out]
     cases = read_cases(study, folder, files, monitor)
-    if not Objective(arm.schedule.losses).needs_teacher:
+    if not Objective(arm.schedule.losses).needs_teacher or _is_beside_its_teacher(study, arm):
         return cases
     distils = study.distilled(arm)
     targets = folder.targets(distils)
@@ -125,6 +145,11 @@ def training_cases(
     if distils.unlabelled:
         taught += _without_labels(study, dataset, folder, distils, monitor)
     return taught
+
+
+def _is_beside_its_teacher(study: Study, arm: Arm) -> bool:
+    taught = Objective(arm.schedule.losses).needs_teacher
+    return taught and study.distilled(arm).meanwhile
 
 
 def _without_labels(
@@ -205,7 +230,7 @@ def _compute_targets(
     missing = [dataset.cases[name] for name in names if not targets.path(name).is_file()]
     if not missing:
         return
-    members = study.members(distils.ensemble)
+    members = study.teaching(distils)
     runners = [Runner(arm.member(), TorchEngine(folder.network(arm))) for arm in members]
     saw = [_seen(dataset, arm) if distils.out_of_fold else frozenset() for arm in members]
     cases = read_cases(study, folder, missing, monitor.part(0, 0.1), labelled)
