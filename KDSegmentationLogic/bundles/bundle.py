@@ -92,8 +92,9 @@ def check_bundle(folder: Path, name: str, called: str, verify: bool) -> Bundle:
             _check_channels(description, member, called, where)
             weights = StoredFile(member.weights, member.sha256)
             _check_file(folder, weights, verify, called, f"{where}.weights")
-            if member.onnx:
-                _check_file(folder, member.onnx, verify, called, f"{where}.onnx")
+            for graph in member.graphs:
+                key = "onnx" if graph == member.onnx else "reduced.file"
+                _check_file(folder, graph, verify, called, f"{where}.{key}")
     except OSError as error:
         refuse(called, f"it cannot be read ({error})", "Check the folder and its permissions.")
     return Bundle(folder, name, description)

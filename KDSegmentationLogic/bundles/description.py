@@ -107,12 +107,14 @@ class Grid:
 
     ``spacing``: mm (x, y, z); none: the image's own. ``orientation``: where the axes
     x, y, z point, in ITK's letters (LPS is the identity direction of ITK and DICOM);
-    ignored for 2-D images.
+    ignored for 2-D images. ``interpolation``: of images, on their way to that spacing; ``cubic``
+    for networks that were trained on B-splines.
     """
 
     dimensions: Literal[2, 3]
     spacing: tuple[float, float, float] | None = None
     orientation: str = "LPS"
+    interpolation: Literal["linear", "cubic"] = "linear"
 
     def __post_init__(self) -> None:
         _require(self.orientation in _ORIENTATIONS, f"no orientation is called {self.orientation}")
@@ -135,6 +137,58 @@ class StoredFile:
 
 
 @dataclass(frozen=True)
+class Footprint:
+    """What an engine must know of a network to run its ONNX file without building the network.
+
+    Per spatial axis ([z,] y, x): sizes of inputs are multiples of ``divisor``, one voxel of
+    logits stands for ``stride`` of the input. ``layer_bytes``, ``logit_bytes``: of the tensors
+    alive at a forward's peak and of its logits, divided by the input's voxels.
+    """
+
+    divisor: tuple[int, ...]
+    stride: tuple[int, ...]
+    layer_bytes: float
+    logit_bytes: float
+
+    def __post_init__(self) -> None:
+        _require(len(self.divisor) == len(self.stride), "divisor and stride differ in length")
+        pairs = zip(self.divisor, self.stride, strict=True)
+        _require(
+            all(s >= 1 and d >= s and d % s == 0 for d, s in pairs),
+            "a divisor must be a multiple of its stride, which is 1 or more",
+        )
+        _require(min(self.layer_bytes, self.logit_bytes) > 0, "bytes must be above zero")
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """A network in reduced precision, and the check on real cases without which it is not run.
+
+    ``file``: ONNX, as ``Member.onnx``. ``agreement``: per structure the mean Dice of its labels
+    with those of float32 over ``cases`` cases of ``data`` that it was not calibrated on, at least
+    ``bound`` each; ``least``: the lowest of a single case. ``seconds``, ``seconds_full``: medians
+    of a case, image to labels, of both in turns.
+    """
+
+    precision: Literal["int8"]
+    file: StoredFile
+    bound: float
+    agreement: dict[str, float]
+    least: dict[str, float]
+    data: str
+    cases: int
+    seconds: float
+    seconds_full: float
+    hardware: str
+
+    def __post_init__(self) -> None:
+        _require_file(self.file.path, ".onnx", self.file.sha256)
+        _require(0 < self.bound <= 1, "the bound must be above 0 and at most 1")
+        _require(bool(self.agreement) and self.cases >= 1, "a check needs structures and cases")
+        _require(min(self.agreement.values()) >= self.bound, "the agreement is below the bound")
+
+
+@dataclass(frozen=True)
 class Member:
     """One network: how to build it, where its weights are, how it is run.
 
@@ -142,7 +196,9 @@ class Member:
     trained with and the window used where the whole image does not fit. ``whole``: it may
     see the whole image at once (batch normalisation: yes; instance normalisation sees other
     statistics than in training: no). ``views``: the slicings whose probabilities a 2-D
-    network averages over a volume. ``temperature`` divides the logits.
+    network averages over a volume. ``temperature`` divides the logits. ``onnx``: the network as
+    an ONNX file that ends at the resolution of its logits; with its ``footprint`` neither torch
+    nor onnx is needed to run it.
     """
 
     architecture: str
@@ -155,6 +211,8 @@ class Member:
     views: tuple[View, ...] = ()
     temperature: float = 1.0
     onnx: StoredFile | None = None
+    footprint: Footprint | None = None
+    reduced: Reduced | None = None
 
     def __post_init__(self) -> None:
         _require(len(self.patch) in (2, 3), "a patch has 2 or 3 sizes")
@@ -167,10 +225,19 @@ class Member:
         _require_file(self.weights, ".safetensors", self.sha256)
         if self.onnx:
             _require_file(self.onnx.path, ".onnx", self.onnx.sha256)
+        if self.footprint:
+            same = len(self.footprint.divisor) == len(self.patch)
+            _require(same, "the footprint and the patch differ in their dimensions")
 
     @property
     def dimensions(self) -> int:
         return len(self.patch)
+
+    @property
+    def graphs(self) -> tuple[StoredFile, ...]:
+        """Its ONNX files."""
+        files = (self.onnx, self.reduced.file if self.reduced else None)
+        return tuple(file for file in files if file)
 
 
 @dataclass(frozen=True)
@@ -245,7 +312,7 @@ class Description:
             [label.value for label in self.labels],
             [label.name for label in self.labels],
             [m.weights.casefold() for m in self.members],
-            [m.onnx.path.casefold() for m in self.members if m.onnx],
+            [file.path.casefold() for m in self.members for file in m.graphs],
         ):
             _require(len(set(values)) == len(values), f"{values} holds something twice")
         _require(

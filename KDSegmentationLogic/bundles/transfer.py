@@ -122,7 +122,7 @@ def _check_networks(bundle: Bundle, called: str) -> None:
 def _refuse_unnamed(bundle: Bundle, entries: tuple[Entry, ...], called: str) -> None:
     """Weights without a checksum in the description were checked by nobody."""
     named = {member.weights for member in bundle.description.members}
-    named |= {member.onnx.path for member in bundle.description.members if member.onnx}
+    named |= {file.path for member in bundle.description.members for file in member.graphs}
     for entry in entries:
         if entry.path.lower().endswith((".safetensors", ".onnx")) and entry.path not in named:
             refuse(called, f"it holds {entry.path}, which its description does not name")

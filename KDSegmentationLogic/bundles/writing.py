@@ -21,7 +21,7 @@ from KDSegmentationLogic.bundles.bundle import (
     load_bundle,
     refuse,
 )
-from KDSegmentationLogic.bundles.description import Description, Member
+from KDSegmentationLogic.bundles.description import Description, Member, StoredFile
 from KDSegmentationLogic.bundles.jsonfile import format_json, parse_json
 from KDSegmentationLogic.bundles.landing import landing, refuse_existing
 from KDSegmentationLogic.bundles.monai import Release, metadata_of, release_of, workflow_of
@@ -79,29 +79,40 @@ def save_bundle(
 
 
 def update_bundle(
-    bundle: Bundle, description: Description, onnx: Mapping[str, Path] | None = None
+    bundle: Bundle,
+    description: Description,
+    onnx: Mapping[str, Path] | None = None,
+    target: Path | None = None,
 ) -> Bundle:
     """The same bundle with another description, e.g. with measurements, and with ONNX files.
 
     Parameters
     ----------
     description : of the same members with the same weights.
-    onnx : for each new ``member.onnx.path`` in it, the file to copy there; its ``sha256`` may
-        be ``NO_SUM``.
+    onnx : for each new path of ``member.graphs`` in it, the file to copy there; its ``sha256``
+        may be ``NO_SUM``.
+    target : another folder for it, the bundle stays as it is; what was there makes place.
 
     Raises
     ------
     BundleError : the bundle changed since it was loaded, or cannot be written.
     """
     sums = {path: sha256_of(file) for path, file in (onnx or {}).items()}
+
+    def summed(file: StoredFile) -> StoredFile:
+        return changed(file, sha256=sums.get(file.path, file.sha256))
+
     members = tuple(
-        changed(m, onnx=changed(m.onnx, sha256=sums.get(m.onnx.path, m.onnx.sha256)))
-        if m.onnx
-        else m
+        changed(
+            m,
+            onnx=m.onnx and summed(m.onnx),
+            reduced=m.reduced and changed(m.reduced, file=summed(m.reduced.file)),
+        )
         for m in description.members
     )
     described = changed(description, members=members)
-    with _written(bundle.folder) as content:
+    folder = target or bundle.folder
+    with _written(absolute_folder(folder)) as content:
         release = _release(bundle)
         same = bundle.readme == _readme(bundle.name, bundle.description)
         shutil.copytree(bundle.folder, content, copy_function=shutil.copyfile, dirs_exist_ok=True)
@@ -109,7 +120,7 @@ def update_bundle(
             shutil.copyfile(file, content / path)
         readme = "" if same else bundle.readme
         _write_texts(content, described, release, bundle.licence_text, readme)
-    return load_bundle(bundle.folder, verify=False)
+    return load_bundle(folder, verify=False)
 
 
 @contextlib.contextmanager

@@ -48,6 +48,12 @@ def add_engine(parser: ArgumentParser) -> None:
         metavar="GiB",
         help="of this computer's memory, not the GPU's; default: half of what is free",
     )
+    group.add_argument(
+        "--precision",
+        choices=("full", "reduced"),
+        default="full",
+        help="reduced: 8-bit networks, on a CPU, of models that carry a check of them",
+    )
 
 
 def add_regions(parser: ArgumentParser) -> None:
@@ -84,7 +90,14 @@ def settings_of(args: Namespace, **maps: bool) -> Settings:
     """The settings that the arguments of ``add_engine`` ask for."""
     from KDSegmentationLogic.inference.pipeline import Settings
 
-    return Settings(args.device, args.engine, args.threads, args.memory_limit, **maps)
+    return Settings(
+        args.device,
+        args.engine,
+        args.threads,
+        args.memory_limit,
+        precision=args.precision,
+        **maps,
+    )
 
 
 def regions_of(args: Namespace) -> list[Region]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import SimpleITK as sitk
 
+from KDSegmentationLogic.imaging.cubic import cubic_matrix, resample_cubic
 from KDSegmentationLogic.imaging.geometry import axes_of, copy_unit
 
 SAME_SPACING = 1e-6
@@ -28,8 +29,8 @@ def resample_spacing(
     Parameters
     ----------
     spacing_xyz : new spacing per axis, mm; None keeps the image's own.
-    interpolation : ``linear`` (result Float32, or Float64 where the image is) or ``nearest``
-        (pixel type kept).
+    interpolation : ``linear`` (result Float32, or Float64 where the image is), ``cubic`` (B-spline,
+        result Float32, see ``cubic``) or ``nearest`` (pixel type kept).
 
     Returns
     -------
@@ -56,13 +57,33 @@ def resample_spacing(
     axes = axes_of(image)
     to_centre = axes @ ((old_size - 1) / 2) - (axes / old * new) @ ((size - 1) / 2)
 
+    origin = (np.asarray(image.GetOrigin()) + to_centre).tolist()
+    if interpolation == "cubic":
+        result = _cubic(image, size, new)
+        result.SetSpacing(new.tolist())
+        result.SetDirection(image.GetDirection())
+        result.SetOrigin(origin)
+        return copy_unit(image, result)
     resample = _resampler(image, interpolation)
     resample.SetSize(size.tolist())
     resample.SetOutputSpacing(new.tolist())
     resample.SetOutputDirection(image.GetDirection())
-    resample.SetOutputOrigin((np.asarray(image.GetOrigin()) + to_centre).tolist())
+    resample.SetOutputOrigin(origin)
     resample.SetUseNearestNeighborExtrapolator(True)
     return copy_unit(image, resample.Execute(image))
+
+
+def _cubic(image: sitk.Image, size: np.ndarray, spacing: np.ndarray) -> sitk.Image:
+    """Voxels alone, on ``size`` voxels of ``spacing`` round the same centre."""
+    matrices: list[np.ndarray | None] = []
+    for count, old, length, new in zip(
+        image.GetSize(), image.GetSpacing(), size, spacing, strict=True
+    ):
+        offset = (np.arange(length) - (length - 1) / 2) * (new / old)
+        same = new == old and length == count
+        matrices.append(None if same else cubic_matrix(offset + (count - 1) / 2, count))
+    array = resample_cubic(sitk.GetArrayViewFromImage(image), matrices[::-1])
+    return sitk.GetImageFromArray(array)
 
 
 def resample_like(

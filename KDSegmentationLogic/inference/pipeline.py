@@ -12,28 +12,28 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import SimpleITK as sitk
 
 from KDSegmentationLogic.bundles.bundle import Bundle
 from KDSegmentationLogic.dependencies import SEGMENTING, require
+from KDSegmentationLogic.errors import DeviceError
 from KDSegmentationLogic.imaging.geometry import MODALITY_KEY
 from KDSegmentationLogic.inference.body import body_block
 from KDSegmentationLogic.inference.case import Case
+from KDSegmentationLogic.inference.cores import available_cores
 from KDSegmentationLogic.inference.engines.base import EngineMemoryError
-from KDSegmentationLogic.inference.engines.registry import (
-    Choice,
-    available_cores,
-    choose,
-    open_engine,
-)
+from KDSegmentationLogic.inference.engines.reduced import as_reduced
+from KDSegmentationLogic.inference.engines.registry import Choice, choose, open_engine
 from KDSegmentationLogic.inference.memory import memory_checked, too_large
 from KDSegmentationLogic.inference.place import Place, cut
 from KDSegmentationLogic.inference.predict import (
     HALVINGS,
     Plan,
     Runner,
+    gives_logits,
     plan_passes,
     predict,
     score_grid,
@@ -67,6 +67,8 @@ class Settings:
         and ITK have it.
     probabilities : also the class probabilities on the input's grid.
     uncertainty : also entropy and, of several members, the standard deviation over them.
+    precision : ``reduced`` runs 8-bit networks, on a CPU, where the bundle carries their check on
+        real cases.
     """
 
     device: str = "auto"
@@ -75,6 +77,7 @@ class Settings:
     memory_limit_gib: float | None = None
     probabilities: bool = False
     uncertainty: bool = False
+    precision: Literal["full", "reduced"] = "full"
 
 
 @dataclass
@@ -105,7 +108,8 @@ class Predictor:
 
     Raises
     ------
-    DeviceError : the device or engine asked for is not there.
+    DeviceError : the device or engine asked for is not there, or the bundle has no checked
+        network of reduced precision where that is asked for.
     BundleError : the weights do not fit the architecture.
     DependencyError : a package is missing.
     """
@@ -115,8 +119,15 @@ class Predictor:
     ) -> None:
         self.bundle = bundle
         self.settings = settings or Settings()
-        require(*SEGMENTING)
-        self.choice = choose(self.settings.device, self.settings.engine, bundle)
+        require(*(name for name in SEGMENTING if name != "torch"))  # that the engine needs, or not
+        reduced = self.settings.precision == "reduced"
+        self._run = as_reduced(bundle) if reduced else bundle
+        self.choice = choose(self.settings.device, self.settings.engine, self._run)
+        if reduced and self.choice.engine == "torch":
+            raise DeviceError(
+                f"Reduced precision does not run in torch. {self.choice}",
+                "Leave it out, or choose the engine openvino or onnxruntime.",
+            )
         (monitor or Monitor()).notice(str(self.choice))
         self._runners = self._open(self.choice)
 
@@ -284,8 +295,8 @@ class Predictor:
 
     def _open(self, choice: Choice) -> list[Runner]:
         return [
-            Runner(m, open_engine(choice.engine, self.bundle, m, choice.device, self._threads))
-            for m in self.bundle.description.members
+            Runner(m, open_engine(choice.engine, self._run, m, choice.device, self._threads))
+            for m in self._run.description.members
         ]
 
     @property
@@ -298,9 +309,11 @@ class Predictor:
         return self.settings.threads or available_cores()
 
     def _set_threads(self) -> None:
-        import torch
+        # to OpenVINO and ONNX Runtime it was said when they were opened
+        if self.choice.engine == "torch" or not gives_logits(self._runners):
+            import torch
 
-        torch.set_num_threads(self._threads)
+            torch.set_num_threads(self._threads)
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(self._threads)
 
     def _warn_of_spacing(self, image: sitk.Image, monitor: Monitor) -> None:

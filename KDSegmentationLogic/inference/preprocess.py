@@ -77,7 +77,7 @@ def preprocess(
     grid: Grid,
     statistics: Sequence[Statistics | None] | None = None,
 ) -> Prepared:
-    """Orient, resample (linear) and normalise one case.
+    """Orient, resample (as ``grid`` says) and normalise one case.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def preprocess(
     for image, channel, of_whole in zip(images, channels, known, strict=True):
         oriented = to_orientation(image, grid.orientation)
         geometry = Geometry.of(oriented)
-        resampled = _to_spacing(oriented, grid, "linear")
+        resampled = _to_spacing(oriented, grid, grid.interpolation)
         array = _finite(resampled, channel)
         arrays.append(normalise(array, channel.normalisation, of_whole))
     x, y, *z = resampled.GetSpacing()
@@ -128,7 +128,7 @@ def statistics_of(
             found.append(None)
             continue
         oriented = to_orientation(image, grid.orientation)
-        array = _finite(_to_spacing(oriented, grid, "linear"), channel)
+        array = _finite(_to_spacing(oriented, grid, grid.interpolation), channel)
         if how.clip:
             np.clip(array, *how.clip, out=array)
         found.append(_mean_and_deviation(array, how.nonzero))

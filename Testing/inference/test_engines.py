@@ -279,9 +279,11 @@ def test_an_engine_that_is_not_installed_is_asked_for_in_vain(
     from KDSegmentationLogic import dependencies
 
     monkeypatch.setattr(dependencies, "missing", lambda *names: list(names))
-    with pytest.raises(DependencyError, match=f"Not installed here: {engine}, onnx") as caught:
+    with pytest.raises(
+        DependencyError, match=f"Not installed here: {engine}, onnx, torch"
+    ) as caught:
         choose("cpu", engine, student_bundle)
-    assert f"pip install {engine} onnx" in caught.value.remedy
+    assert f"pip install {engine} onnx torch" in caught.value.remedy
 
 
 @pytest.mark.parametrize("engine", CPU_ENGINES)

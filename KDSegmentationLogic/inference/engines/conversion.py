@@ -23,9 +23,6 @@ from KDSegmentationLogic.inference.engines.runtimes import openvino_runtime
 if TYPE_CHECKING:
     import openvino
 
-VERSION = 1
-"""Counts up when a network gives another graph than before: graphs kept on disk are void then."""
-
 # 17 has all that the networks need; old enough for the readers of the last years
 _OPSET = 17
 

@@ -6,7 +6,6 @@ import contextlib
 import copy
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,25 +13,8 @@ import torch
 from torch import nn
 
 from KDSegmentationLogic.bundles.description import Member
+from KDSegmentationLogic.inference.engines.facts import Facts
 from KDSegmentationLogic.networks.registry import build_network
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Of a network; per spatial axis [z,] y, x where there are several.
-
-    stride : input voxels that one voxel of its logits stands for.
-    layer_bytes, logit_bytes : of the tensors alive at the peak of a forward, and of the logits;
-        both divided by the input's voxels.
-    """
-
-    dimensions: int
-    in_channels: int
-    classes: int
-    divisor: tuple[int, ...]
-    stride: tuple[int, ...]
-    layer_bytes: float
-    logit_bytes: float
 
 
 class Logits(nn.Module):
@@ -53,8 +35,8 @@ class Logits(nn.Module):
         return self.network.forward_low(x) if self._low else self.network(x)  # type: ignore[operator]
 
 
-def facts_of_member(member: Member) -> Facts:
-    """Of the network that a member describes; its weights are not read."""
+def facts_of_description(member: Member) -> Facts:
+    """``facts_of_member``, computed."""
     with torch.device("meta"):
         return facts_of(build_network(member.architecture, member.arguments))
 

@@ -8,17 +8,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from KDSegmentationLogic.bundles.bundle import Bundle
 from KDSegmentationLogic.bundles.description import Member
 from KDSegmentationLogic.errors import Cancelled
 from KDSegmentationLogic.files import sha256_of
-from KDSegmentationLogic.inference.engines import conversion
 from KDSegmentationLogic.inference.engines.base import EngineMemoryError, is_out_of_memory
-from KDSegmentationLogic.inference.engines.estimate import Facts, Logits, facts_of_member
+from KDSegmentationLogic.inference.engines.facts import VERSION, Facts, facts_of_member
+from KDSegmentationLogic.inference.engines.openvino_engine import torch_release
 from KDSegmentationLogic.inference.engines.runtimes import onnx_runtime
-from KDSegmentationLogic.inference.engines.softmax import probabilities_of
 from KDSegmentationLogic.inference.engines.store import kept
 from KDSegmentationLogic.progress import Monitor
 
@@ -39,14 +37,17 @@ def open_onnxruntime(bundle: Bundle, member: Member, device: str, threads: int) 
     else:
         made_of = (
             *(sha256_of(bundle.weight_path(member)), member.architecture, str(member.arguments)),
-            *(f"conversion {conversion.VERSION}", torch.__version__),
+            *(f"conversion {VERSION}", torch_release()),
         )
-        graph = kept(
-            "onnx",
-            made_of,
-            lambda: conversion.to_onnx(Logits(conversion.network_of(bundle, member))),
-        )
+        graph = kept("onnx", made_of, lambda: _converted(bundle, member))
     return ONNXEngine(session_of(graph, threads), facts_of_member(member), member.temperature)
+
+
+def _converted(bundle: Bundle, member: Member) -> bytes:
+    from KDSegmentationLogic.inference.engines import conversion
+    from KDSegmentationLogic.inference.engines.estimate import Logits
+
+    return conversion.to_onnx(Logits(conversion.network_of(bundle, member)))
 
 
 def session_of(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
@@ -95,6 +96,10 @@ class ONNXEngine:
 
     def probabilities(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
         """See ``Engine.probabilities``."""
+        import torch
+
+        from KDSegmentationLogic.inference.engines.softmax import probabilities_of
+
         logits = torch.from_numpy(self.logits(batch, monitor))
         return probabilities_of(logits, self.stride, self._temperature)
 

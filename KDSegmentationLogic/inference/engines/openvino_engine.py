@@ -5,19 +5,17 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from KDSegmentationLogic.bundles.bundle import Bundle
 from KDSegmentationLogic.bundles.description import Member
 from KDSegmentationLogic.files import sha256_of
-from KDSegmentationLogic.inference.engines import conversion
 from KDSegmentationLogic.inference.engines.base import EngineMemoryError, is_out_of_memory
-from KDSegmentationLogic.inference.engines.estimate import Facts, Logits, facts_of_member
+from KDSegmentationLogic.inference.engines.facts import VERSION, Facts, facts_of_member
 from KDSegmentationLogic.inference.engines.runtimes import openvino_runtime
-from KDSegmentationLogic.inference.engines.softmax import probabilities_of
 from KDSegmentationLogic.inference.engines.store import kept
 from KDSegmentationLogic.progress import Monitor
 
@@ -44,7 +42,7 @@ def open_openvino(bundle: Bundle, member: Member, device: str, threads: int) -> 
     onnx = member.onnx.sha256 if member.onnx else "none"
     made_of = (
         *(sha256_of(bundle.weight_path(member)), onnx, member.architecture, str(member.arguments)),
-        *(f"conversion {conversion.VERSION}", runtime.__version__, torch.__version__),
+        *(f"conversion {VERSION}", runtime.__version__, torch_release()),
         str(core.get_property("CPU", "FULL_DEVICE_NAME")),
     )
 
@@ -70,7 +68,18 @@ def _model(core: openvino.Core, bundle: Bundle, member: Member) -> openvino.Mode
     path = bundle.onnx_path(member)
     if path:
         return core.read_model(path)
+    from KDSegmentationLogic.inference.engines import conversion
+    from KDSegmentationLogic.inference.engines.estimate import Logits
+
     return conversion.to_openvino(Logits(conversion.network_of(bundle, member)))
+
+
+def torch_release() -> str:
+    """The release of torch, which is not imported for that; empty where it is not installed."""
+    try:
+        return version("torch")
+    except PackageNotFoundError:
+        return ""
 
 
 class OpenVINOEngine:
@@ -112,6 +121,10 @@ class OpenVINOEngine:
 
     def probabilities(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
         """See ``Engine.probabilities``."""
+        import torch
+
+        from KDSegmentationLogic.inference.engines.softmax import probabilities_of
+
         logits = torch.from_numpy(self.logits(batch, monitor))
         return probabilities_of(logits, self.stride, self._temperature)
 

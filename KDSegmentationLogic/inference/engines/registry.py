@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
+import contextlib
+import ctypes
 import platform
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from KDSegmentationLogic.bundles.bundle import Bundle
 from KDSegmentationLogic.bundles.description import Member
 from KDSegmentationLogic.dependencies import missing, require
 from KDSegmentationLogic.errors import DeviceError, KDSegError
+from KDSegmentationLogic.inference.cores import available_cores as available_cores
 from KDSegmentationLogic.inference.engines.base import Engine
 
 DEVICES = ("cpu", "cuda", "mps")
@@ -110,6 +113,12 @@ def choose_engine(wanted: str, device: str, bundle: Bundle) -> tuple[str, str]:
 
 
 def _automatic(device: str, bundle: Bundle) -> tuple[str, str]:
+    engine, why = _automatic_choice(device, bundle)
+    require(*_packages(engine, bundle))
+    return engine, why
+
+
+def _automatic_choice(device: str, bundle: Bundle) -> tuple[str, str]:
     if device != "cpu":
         return "torch", "the engine for GPUs"
     if platform.machine().lower() not in ("x86_64", "amd64"):
@@ -118,7 +127,7 @@ def _automatic(device: str, bundle: Bundle) -> tuple[str, str]:
     others = sorted(names.difference(_FASTEST_IN_OPENVINO))
     if others:
         return "torch", f"no other engine was measured for {', '.join(others)}"
-    absent = missing(*_packages("openvino", bundle))
+    absent = missing(*(name for name in _packages("openvino", bundle) if name != "torch"))
     if absent:
         return "torch", f"OpenVINO would be faster, but for it {' and '.join(absent)} is missing"
     return "openvino", "measured as the fastest for this network"
@@ -127,9 +136,16 @@ def _automatic(device: str, bundle: Bundle) -> tuple[str, str]:
 def _packages(engine: str, bundle: Bundle) -> tuple[str, ...]:
     """What an engine imports, and what converting needs where the bundle has no ONNX files."""
     if engine not in _CPU_ONLY:
-        return ()
-    converted = all(member.onnx for member in bundle.description.members)
-    return (engine,) if converted else (engine, "onnx")
+        return ("torch",)
+    members = bundle.description.members
+    converting = () if all(member.onnx for member in members) else ("onnx",)
+    return (engine, *converting, *(() if _runs_without_torch(bundle) else ("torch",)))
+
+
+def _runs_without_torch(bundle: Bundle) -> bool:
+    """One 3-D network, whose logits are all that is needed, with all that says what it is."""
+    members = bundle.description.members
+    return all(m.onnx and m.footprint and m.dimensions == 3 for m in members) and len(members) == 1
 
 
 def open_engine(name: str, bundle: Bundle, member: Member, device: str, threads: int) -> Engine:
@@ -163,15 +179,14 @@ def choose_device(wanted: str) -> tuple[str, str]:
         raise DeviceError(
             f"There is no device called {wanted}.", f"Choose one of: auto, {', '.join(DEVICES)}."
         )
-    if importlib.util.find_spec("torch") is None:
-        raise DeviceError("The package torch is not installed.", "Install torch first.")
+    if wanted == "cpu":
+        return "cpu", "chosen by the user"
+    if wanted == "auto" and (missing("torch") or not _may_have_gpu()):
+        return "cpu", "no GPU found"
+    require("torch")
     import torch
 
-    present = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if wanted == "auto":
         for device, reason in (("cuda", "CUDA GPU found"), ("mps", "Apple GPU found")):
             if present[device]:
@@ -185,11 +200,14 @@ def choose_device(wanted: str) -> tuple[str, str]:
     return wanted, "chosen by the user"
 
 
-def available_cores() -> int:
-    """Cores that this process may use, not those of the machine."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
+def _may_have_gpu() -> bool:
+    """Whether it is worth asking torch, whose import takes a second or two and 180 MB."""
+    if "torch" in sys.modules or sys.platform == "darwin" or Path("/dev/kfd").exists():
+        return True
+    with contextlib.suppress(OSError):
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        return True
+    return False
 
 
 def _first_line(error: Exception) -> str:
