@@ -3,6 +3,9 @@
 A method is opened once with a bundle and then run on files; ``run`` returns the seconds of its
 stages where it knows them. All have the same weights but ``nnunet-31m``, which has a network of
 nnU-Net's usual size, with random weights: for times and memory only.
+
+Of an ensemble, MONAI's and ours average probabilities and nnU-Net's logits. nnU-Net's folds have
+one architecture; an ensemble of several is given to it as one network.
 """
 
 from __future__ import annotations
@@ -26,10 +29,10 @@ class Method(Protocol):
 class Ours:
     """``Predictor`` between the reader and the writer of the command line."""
 
-    def __init__(self, bundle: Any, threads: int, engine: str) -> None:
+    def __init__(self, bundle: Any, threads: int, engine: str, device: str = "cpu") -> None:
         from KDSegmentationLogic.inference.pipeline import Predictor, Settings
 
-        self._predictor = Predictor(bundle, Settings("cpu", engine, threads))
+        self._predictor = Predictor(bundle, Settings(device, engine, threads))
         for runner in self._predictor._runners:
             self._time(runner.engine)
         self._network = 0.0
@@ -70,24 +73,31 @@ class Ours:
 class Monai:
     """MONAI's transforms and ``sliding_window_inference`` (overlap 0.5, Gaussian) in torch."""
 
-    def __init__(self, bundle: Any, threads: int) -> None:
+    def __init__(self, bundle: Any, threads: int, device: str = "cpu") -> None:
         import torch
         from monai import transforms as t
 
         torch.set_num_threads(threads)
         described = bundle.description
         how, member = described.channels[0].normalisation, described.members[0]
-        self._network = _network(bundle)
+        self._device = device
+        self._networks = [network.to(device) for network in _networks(bundle)]
         self._patch, self._overlap = member.patch[::-1], member.overlap
+        if how.method == "fixed":
+            normalise = [
+                t.ThresholdIntensityd("image", how.clip[1], above=False, cval=how.clip[1]),
+                t.ThresholdIntensityd("image", how.clip[0], above=True, cval=how.clip[0]),
+                t.NormalizeIntensityd("image", subtrahend=how.mean, divisor=how.std),
+            ]
+        else:
+            normalise = [t.NormalizeIntensityd("image")]
         self._before = t.Compose(
             [
                 t.LoadImaged("image", image_only=True),
                 t.EnsureChannelFirstd("image"),
                 t.Orientationd("image", axcodes=described.grid.orientation, labels=None),
                 t.Spacingd("image", pixdim=described.grid.spacing, mode="bilinear"),
-                t.ThresholdIntensityd("image", how.clip[1], above=False, cval=how.clip[1]),
-                t.ThresholdIntensityd("image", how.clip[0], above=True, cval=how.clip[0]),
-                t.NormalizeIntensityd("image", subtrahend=how.mean, divisor=how.std),
+                *normalise,
             ]
         )
         self._after = t.Compose(
@@ -102,16 +112,31 @@ class Monai:
         from monai.data import NibabelWriter
         from monai.inferers import sliding_window_inference
 
-        def forward(batch: torch.Tensor) -> torch.Tensor:  # our networks' axes are z, y, x
-            return self._network(batch.permute(0, 1, 4, 3, 2)).permute(0, 1, 4, 3, 2)
+        def scores_of(network: Any) -> torch.Tensor:
+            def forward(batch: torch.Tensor) -> torch.Tensor:  # our networks' axes are z, y, x
+                return network(batch.permute(0, 1, 4, 3, 2)).permute(0, 1, 4, 3, 2)
+
+            return sliding_window_inference(
+                data["image"][None],
+                self._patch,
+                1,
+                forward,
+                self._overlap,
+                "gaussian",
+                sw_device=self._device,
+                device="cpu",
+            )[0]
 
         start = time.perf_counter()
         data = self._before({"image": str(image)})
         prepared = time.perf_counter()
         with torch.inference_mode():
-            data["scores"] = sliding_window_inference(
-                data["image"][None], self._patch, 1, forward, self._overlap, "gaussian"
-            )[0]
+            scores = scores_of(self._networks[0])
+            if len(self._networks) > 1:
+                scores = scores.softmax(0)
+                for network in self._networks[1:]:
+                    scores += scores_of(network).softmax(0)
+        data["scores"] = scores
         predicted = time.perf_counter()
         scores = self._after(data)["scores"]
         restored = time.perf_counter()
@@ -130,7 +155,14 @@ class Monai:
 class NnUNet:
     """nnU-Net v2's predictor: step 0.5, Gaussian, no mirroring, its default resampling."""
 
-    def __init__(self, bundle: Any, threads: int, network: str = "same", folds: int = 1) -> None:
+    def __init__(
+        self,
+        bundle: Any,
+        threads: int,
+        network: str = "same",
+        folds: int = 1,
+        device: str = "cpu",
+    ) -> None:
         for name in ("raw", "preprocessed", "results"):  # it refuses to be imported without
             os.environ.setdefault(f"nnUNet_{name}", tempfile.gettempdir())
         import torch
@@ -140,11 +172,15 @@ class NnUNet:
         torch.set_num_threads(threads)
         described = bundle.description
         plans = PlansManager(_plans(described))
-        module = _network(bundle) if network == "same" else _large_network(described)
+        if network == "same":
+            module, weights = _as_folds(_networks(bundle))
+        else:
+            module = _large_network(described)
+            weights = [module.state_dict()] * folds
         self._predictor = nnUNetPredictor(
             use_mirroring=False,
             perform_everything_on_device=False,
-            device=torch.device("cpu"),
+            device=torch.device(device),
             allow_tqdm=False,
         )
         names = {"background": 0} | {label.name: label.value for label in described.labels}
@@ -153,7 +189,7 @@ class NnUNet:
             module,
             plans,
             plans.get_configuration("3d_fullres"),
-            [module.state_dict()] * folds,
+            weights,
             dataset,
             "nnUNetTrainer",
             None,
@@ -170,7 +206,8 @@ class NnUNet:
 def _plans(described: Any) -> dict[str, Any]:
     """What nnU-Net decides of a data set, here so that its network sees our network's grid."""
     how, member = described.channels[0].normalisation, described.members[0]
-    low, high = how.clip
+    low, high = how.clip or (0, 0)
+    scheme = "CTNormalization" if how.method == "fixed" else "ZScoreNormalization"
     keys = ("mean", "std", "percentile_00_5", "percentile_99_5", "median", "min", "max")
     values = (how.mean, how.std, low, high, how.mean, low, high)
     linear = {"is_seg": False, "order": 1, "order_z": 0, "force_separate_z": None}
@@ -190,7 +227,7 @@ def _plans(described: Any) -> dict[str, Any]:
                 "batch_size": 2,
                 "patch_size": list(member.patch),
                 "spacing": list(described.grid.spacing[::-1]),
-                "normalization_schemes": ["CTNormalization"],
+                "normalization_schemes": [scheme],
                 "use_mask_for_norm": [False],
                 "resampling_fn_data": "resample_data_or_seg_to_shape",
                 "resampling_fn_data_kwargs": {**linear, "order": 3},
@@ -209,10 +246,57 @@ def _plans(described: Any) -> dict[str, Any]:
     }
 
 
-def _network(bundle: Any) -> Any:
+def _networks(bundle: Any) -> list[Any]:
+    """The members as 3-D networks; one of slices averages its views."""
     from KDSegmentationLogic.bundles.weights import load_network
 
-    return load_network(bundle, bundle.description.members[0])
+    return [
+        _sliced(load_network(bundle, member), member.views)
+        if member.views
+        else load_network(bundle, member)
+        for member in bundle.description.members
+    ]
+
+
+def _sliced(network: Any, views: Any) -> Any:
+    from torch import nn
+
+    from KDSegmentationLogic.inference.predict import SLICE_AXIS
+
+    class Sliced(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, x: Any) -> Any:  # [1, c, z, y, x]
+            total: Any = 0
+            for view in views:
+                slices = x[0].movedim(1 + SLICE_AXIS[view], 0)
+                scores = self.network(slices).softmax(1)
+                total = total + scores.movedim(0, 1 + SLICE_AXIS[view])[None]
+            return (total / len(views)).clamp_min(1e-7).log()
+
+    return Sliced().eval()
+
+
+def _as_folds(networks: list[Any]) -> tuple[Any, list[dict[str, Any]]]:
+    """One module and the weights of the folds that it is loaded with in turn."""
+    from torch import nn
+
+    if len({tuple(network.state_dict()) for network in networks}) == 1:
+        return networks[0], [network.state_dict() for network in networks]
+
+    class Together(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.members = nn.ModuleList(networks)
+
+        def forward(self, x: Any) -> Any:
+            mean = sum(member(x).softmax(1) for member in self.members) / len(self.members)
+            return mean.clamp_min(1e-7).log()
+
+    module = Together().eval()
+    return module, [module.state_dict()]
 
 
 def _large_network(described: Any) -> Any:
@@ -233,9 +317,19 @@ METHODS: dict[str, Callable[[Any, int], Method]] = {
     "kdseg (OpenVINO)": lambda bundle, threads: Ours(bundle, threads, "openvino"),
     "kdseg (ONNX Runtime)": lambda bundle, threads: Ours(bundle, threads, "onnxruntime"),
     "kdseg (torch)": lambda bundle, threads: Ours(bundle, threads, "torch"),
+    "kdseg (torch, GPU)": lambda bundle, threads: Ours(bundle, threads, "torch", "cuda"),
     "MONAI": Monai,
+    "MONAI, GPU": lambda bundle, threads: Monai(bundle, threads, "cuda"),
     "nnU-Net": NnUNet,
+    "nnU-Net, GPU": lambda bundle, threads: NnUNet(bundle, threads, device="cuda"),
     "nnU-Net, 31 M": lambda bundle, threads: NnUNet(bundle, threads, "large"),
     "nnU-Net, 31 M, 5 folds": lambda bundle, threads: NnUNet(bundle, threads, "large", 5),
 }
 OTHER_NETWORK = ("nnU-Net, 31 M", "nnU-Net, 31 M, 5 folds")
+
+
+def possible_methods() -> list[str]:
+    """All, those of the GPU where there is one."""
+    import torch
+
+    return [name for name in METHODS if "GPU" not in name or torch.cuda.is_available()]

@@ -2,48 +2,47 @@
 
     python benchmarks/peers.py -o results [--cases ct128-4 ...] [--nnunet PYTHON]
 
-Every measurement is a child process: it loads the method, runs it, and, where that took less
-than five minutes, runs it once more; the second time counts. Methods take turns, so that a busy
-machine meets all alike. Each measurement is a file in the results' folder, and one that is there
-is not made again: a run that was interrupted goes on where it was. A method that fails, for
-want of memory say, is listed with its words.
+Every measurement is a child process that loads the method, warms up and runs it from file to
+file: ours on the whole case, a peer on a small crop and, where the whole case takes it less than
+half a minute, on that. Methods take turns, so that a busy machine meets all alike; one that
+needs over a minute has two turns at most, one over five minutes a single one, and networks of
+nnU-Net's size come last. Each measurement is a file in the results' folder, and one that is there
+is not made again: a run that was interrupted goes on where it was. The report is written anew
+after every measurement. A method that fails is listed with its words, one that needs more than
+``--memory`` is ended and listed as such.
 
 MONAI comes with the extra ``train``, nnU-Net with ``nnunet``; ``--nnunet`` names another Python
-that has it. Ends by printing the table, which is also written to peers.md with peers.json.
+that has it. Real crops are read from KDSEG_DATA, else from the module's sample image. Writes
+peers.md and peers.json, also to ``--publish``.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
-import math
 import os
-import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[0] = str(ROOT)  # in place of this folder, whose click.py would hide the package click
+if __name__ == "__main__":
+    sys.path[0] = str(ROOT)  # in place of this folder, whose modules are benchmarks.* here
 
 GIB = 2**30
-ONCE_ABOVE_SECONDS = 300
-PATCH = (128, 128, 128)
-
-# size and mm of the volume (x, y, z), mm that the network sees, classes
-CASES: dict[str, tuple[Any, Any, Any, int]] = {
-    f"ct{size[2]}-{classes}": (size, spacing, seen, classes)
-    for size, spacing, seen in (
-        ((256, 256, 160), (1.4, 1.4, 2.0), (1.4, 1.4, 2.0)),
-        ((512, 512, 128), (0.7, 0.7, 2.5), (1.4, 1.4, 2.0)),
-        ((512, 512, 300), (0.7, 0.7, 1.5), (1.4, 1.4, 2.0)),
-    )
-    for classes in (4, 20, 104)
-}
-CASES["tiny-4"] = ((64, 48, 32), (2.8, 2.8, 2.5), (2.0, 2.0, 2.0), 4)
+ONCE_ABOVE_SECONDS, TWICE_ABOVE_SECONDS, COLD_RUN_BELOW_SECONDS = 300, 60, 30
+MATRIX = "matrix product"
+DEFAULT = (
+    "ct128-4 ct128-20 ct128-4-instance ct128-20-instance hippocampus-student "
+    "hippocampus-ensemble ct128-4-ensemble"
+)
+PACKAGES = ("torch", "openvino", "onnxruntime", "monai", "nnunetv2", "SimpleITK", "numpy")
 
 
 def main() -> int:
@@ -51,70 +50,74 @@ def main() -> int:
     if arguments.child:
         print(json.dumps(measure(**json.loads(arguments.child))))
         return 0
-    folder, rounds = arguments.output, arguments.rounds
-    folder.mkdir(parents=True, exist_ok=True)
+    from benchmarks.cases import prepare
+
+    folder = arguments.output
     for case in arguments.cases:
         prepare(folder / case, case, arguments.steps)
-    for turn in range(rounds):
-        for case in arguments.cases:
-            for method in ["matrix product", *arguments.methods]:
-                _measure_once(folder / case, method, turn, arguments)
-    results = {case: collected(folder / case) for case in arguments.cases}
-    (folder / "peers.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    text = "\n\n".join(as_table(case, found) for case, found in results.items())
-    (folder / "peers.md").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    end = time.monotonic() + 60 * arguments.minutes
+    if not arguments.prepare:
+        for turn, case, method in _turns(arguments):
+            if time.monotonic() < end and _measure_once(folder / case, method, turn, arguments):
+                report(arguments)
+        print(report(arguments))
     return 0
 
 
 def _arguments() -> argparse.Namespace:
+    from benchmarks.cases import CASES
     from benchmarks.methods import METHODS
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, default=Path("peers"))
-    parser.add_argument("--cases", nargs="+", choices=tuple(CASES), default=["ct128-4", "ct128-20"])
-    parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=list(METHODS))
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=DEFAULT.split())
+    parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), help="default: all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--steps", type=int, default=150, help="of fitting the network")
+    parser.add_argument("--steps", type=int, default=150, help="of fitting the networks")
+    parser.add_argument("--memory", type=float, default=16.0, help="GiB that a method may take")
+    parser.add_argument("--minutes", type=float, default=1e6, help="begin nothing after these")
+    parser.add_argument("--most", type=float, default=60.0, help="minutes for one measurement")
     parser.add_argument("--nnunet", default=sys.executable, help="Python that has nnunetv2")
+    parser.add_argument("--prepare", action="store_true", help="make images and bundles only")
+    parser.add_argument("--publish", type=Path, help="folder for a copy of the report")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def prepare(folder: Path, case: str, steps: int) -> None:
-    """The case's image and its fitted bundle, once."""
-    from benchmarks import phantoms
+def _turns(arguments: argparse.Namespace) -> Iterator[tuple[int, str, str]]:
+    """Turn, case, method; the networks of nnU-Net's size at the end, once."""
+    from benchmarks.methods import OTHER_NETWORK, possible_methods
 
-    size, spacing, seen, classes = CASES[case]
-    patch = (64, 64, 64) if case.startswith("tiny") else PATCH
-    if not (folder / "case.json").is_file():
-        share = phantoms.make_volume(size, spacing, classes, folder / "image.nii")
-        if not (folder / "bundle").exists():
-            phantoms.make_bundle(folder / "bundle", classes, seen, patch, steps)
-        facts = {"size": size, "spacing": spacing, "classes": classes, "body": share}
-        facts["flop_a_voxel"] = _flop(folder / "bundle", size, spacing, seen)
-        (folder / "case.json").write_text(json.dumps(facts), encoding="utf-8")
+    methods = arguments.methods or possible_methods()
+    quick = [method for method in methods if method not in OTHER_NETWORK]
+    for turn in range(arguments.rounds):
+        for case in arguments.cases:
+            for method in [MATRIX, *quick]:
+                yield turn, case, method
+    for method in [method for method in methods if method in OTHER_NETWORK]:
+        for case in arguments.cases:
+            if case.endswith("-4"):
+                yield 0, case, method
 
 
-def _measure_once(folder: Path, method: str, turn: int, arguments: argparse.Namespace) -> None:
-    name = "".join(c if c.isalnum() else "-" for c in method)
+def file_name(method: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in method)
+
+
+def _measure_once(folder: Path, method: str, turn: int, arguments: argparse.Namespace) -> bool:
+    """False where the measurement is there already, or needless."""
+    name = file_name(method)
     path = folder / f"{name}.{turn}.json"
     if path.is_file() or _slow_or_failed(folder / f"{name}.0.json", turn):
-        return
+        return False
     python = arguments.nnunet if method.startswith("nnU-Net") else sys.executable
     task = json.dumps({"folder": str(folder), "method": method, "threads": arguments.threads})
-    environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads)}
-    print(f"{folder.name}: {method}, {turn + 1} of {arguments.rounds}", file=sys.stderr)
-    done = subprocess.run(
-        [python, __file__, "--child", task], capture_output=True, text=True, env=environment
-    )
-    if done.returncode == 0:
-        found = json.loads(done.stdout.splitlines()[-1])
-    else:
-        lines = done.stderr.strip().splitlines()
-        found = {"failed": lines[-1] if lines else f"ended with status {done.returncode}"}
+    print(f"{folder.name}: {method}, turn {turn + 1}", file=sys.stderr, flush=True)
+    command = [python, __file__, "--child", task]
+    found = run_child(command, arguments.threads, arguments.memory, arguments.most)
     path.write_text(json.dumps({"method": method, **found}), encoding="utf-8")
+    return True
 
 
 def _slow_or_failed(first: Path, turn: int) -> bool:
@@ -122,29 +125,84 @@ def _slow_or_failed(first: Path, turn: int) -> bool:
     if turn == 0 or not first.is_file():
         return False
     found = json.loads(first.read_text(encoding="utf-8"))
-    return "failed" in found or found.get("seconds", 0) > ONCE_ABOVE_SECONDS
+    seconds = found.get("seconds", 0)
+    allowed = 1 if seconds > ONCE_ABOVE_SECONDS else 2 if seconds > TWICE_ABOVE_SECONDS else 99
+    return "failed" in found or turn >= allowed
+
+
+def run_child(
+    command: list[str], threads: int, memory_gib: float, minutes: float
+) -> dict[str, Any]:
+    """What a child prints as JSON in its last line, or why it failed.
+
+    It is ended where it holds more than ``memory_gib``, before the machine itself runs out.
+    """
+    import psutil
+
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        child = subprocess.Popen(command, stdout=out, stderr=err, text=True, env=environment)
+        watched, begun, ended = psutil.Process(child.pid), time.monotonic(), ""
+        while child.poll() is None:
+            try:
+                held = watched.memory_info().rss
+            except psutil.Error:
+                break
+            if held > memory_gib * GIB:
+                ended = f"did not fit in {memory_gib:g} GiB"
+            elif time.monotonic() - begun > 60 * minutes:
+                ended = f"took more than {minutes:g} minutes"
+            if ended:
+                child.kill()
+                break
+            time.sleep(0.1)
+        status = child.wait()
+        out.seek(0)
+        err.seek(0)
+        lines, words = out.read().splitlines(), err.read().strip().splitlines()
+    if status == 0:
+        return dict(json.loads(lines[-1]))
+    return {"failed": ended or (words[-1] if words else f"ended with status {status}")}
 
 
 def measure(folder: str, method: str, threads: int) -> dict[str, Any]:
-    """In the child: seconds by stage, peak memory of the process, where the labels are."""
+    """In the child: seconds a case, by stage, peak memory of the process, where the labels are."""
+    from benchmarks.cases import images_of
     from benchmarks.methods import METHODS
     from KDSegmentationLogic.bundles.bundle import load_bundle
 
     case = Path(folder)
-    if method == "matrix product":
-        return {"gflops": _matrix_product(threads), "seconds": 0.0}
-    labels = case / ("".join(c if c.isalnum() else "-" for c in method) + "-labels.nii")
+    if method == MATRIX:
+        return {"gflops": _matrix_product(threads), "seconds": 0.0, "versions": _versions()}
+    images, ours = images_of(case), method.startswith("kdseg")
     start = time.perf_counter()
     opened = METHODS[method](load_bundle(case / "bundle"), threads)
     found: dict[str, Any] = {"load": time.perf_counter() - start}
-    for kind in ("cold", "warm"):
-        start = time.perf_counter()
-        found["stages"] = opened.run(case / "image.nii", labels)
-        found["seconds"] = found[kind] = time.perf_counter() - start
-        if found[kind] > ONCE_ABOVE_SECONDS:
+    start = time.perf_counter()
+    opened.run(images[0] if ours else case / "crop.nii", case / "warm-up.nii")
+    found["cold" if ours else "crop"] = time.perf_counter() - start
+    for _ in range(1 if ours else 2):
+        runs, start, voxels = [], time.perf_counter(), 0
+        for k, image in enumerate(images):
+            runs.append(opened.run(image, case / f"{file_name(method)}-labels{k}.nii"))
+            voxels += getattr(opened, "voxels", 0)
+        taken = time.perf_counter() - start
+        if taken > COLD_RUN_BELOW_SECONDS:
             break
-    voxels = getattr(opened, "voxels", None)
-    return {**found, "peak_gib": _peak() / GIB, "labels": labels.name, "voxels": voxels}
+    found["seconds"] = taken / len(images)
+    found["stages"] = {name: sum(run[name] for run in runs) / len(runs) for name in runs[0]}
+    found |= {"voxels": voxels / len(images), "peak_gib": _peak() / GIB, "versions": _versions()}
+    return {**found, "labels": [f"{file_name(method)}-labels{k}.nii" for k in range(len(images))]}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": sys.version.split()[0]}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
 
 
 def _peak() -> float:
@@ -167,98 +225,19 @@ def _matrix_product(threads: int) -> float:
     return 2 * 2048**3 / statistics.median(seconds) / 1e9
 
 
-def _flop(bundle: Path, size: Any, spacing: Any, seen: Any) -> float:
-    """Of the network, for each voxel of its grid."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
+def report(arguments: argparse.Namespace) -> str:
+    """Of all cases that lie in the results' folder, whatever this run was asked for."""
+    from benchmarks import reporting
 
-    from KDSegmentationLogic.bundles.bundle import load_bundle
-    from KDSegmentationLogic.inference.engines.estimate import Logits
-    from KDSegmentationLogic.networks.registry import build_network
-
-    member = load_bundle(bundle).description.members[0]
-    with torch.device("meta"):
-        network = build_network(member.architecture, member.arguments).eval()
-        on_grid = [round(n * a / b) for n, a, b in zip(size, spacing, seen, strict=True)][::-1]
-        shape = [-(-n // d) * d for n, d in zip(on_grid, network.divisor, strict=True)]
-        with FlopCounterMode(display=False) as counter:
-            Logits(network)(torch.empty(1, 1, *shape))
-    return float(counter.get_total_flops() / math.prod(shape))
-
-
-def collected(folder: Path) -> dict[str, Any]:
-    """Medians over the turns of each method, with the agreement of its labels with the first's."""
-    from benchmarks.methods import METHODS, OTHER_NETWORK
-
-    turns: dict[str, list[dict[str, Any]]] = {}
-    for path in sorted(folder.glob("*.[0-9].json")):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        turns.setdefault(found["method"], []).append(found)
-    case = json.loads((folder / "case.json").read_text(encoding="utf-8"))
-    peaks = [t["gflops"] for t in turns.pop("matrix product", [])]
-    case["matrix_gflops"] = statistics.median(peaks) if peaks else None
-    rows: dict[str, Any] = {}
-    for method in [m for m in METHODS if m in turns]:
-        good = [t for t in turns[method] if "failed" not in t]
-        if not good:
-            rows[method] = {"failed": turns[method][0]["failed"]}
-            continue
-        middle = sorted(good, key=lambda t: t["seconds"])[len(good) // 2]
-        rows[method] = {
-            "seconds": statistics.median(t["seconds"] for t in good),
-            "turns": len(good),
-            "peak_gib": max(t["peak_gib"] for t in good),
-            "stages": middle["stages"],
-            "voxels": middle["voxels"],
-            "labels": middle["labels"] if method not in OTHER_NETWORK else None,
-        }
-    _compare_labels(folder, rows)
-    return {"machine": f"{platform.machine()}, {os.cpu_count()} cores", **case, "methods": rows}
-
-
-def _compare_labels(folder: Path, rows: dict[str, Any]) -> None:
-    import numpy as np
-    import SimpleITK as sitk
-
-    reference = None
-    for row in rows.values():
-        if not row.get("labels"):
-            continue
-        labels = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / row["labels"])))
-        reference = labels if reference is None else reference
-        either = (labels > 0) | (reference > 0)
-        row["agreement"] = float((labels == reference).mean())
-        row["foreground_agreement"] = float((labels == reference)[either].mean())
-        row["structures"] = len(np.unique(labels)) - 1
-
-
-def as_table(name: str, found: dict[str, Any]) -> str:
-    """Markdown; ratios to the first method."""
-    size = " x ".join(map(str, found["size"]))
-    lines = [
-        f"**{name}**: {size}, {found['classes']} classes, body {found['body']:.0%} of the volume;"
-        f" {found['machine']}",
-        "",
-        "| program | s | ratio | peak, GiB | GFLOP/s | labels agree | stages, s |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    first = next((row["seconds"] for row in found["methods"].values() if "seconds" in row), None)
-    for method, row in found["methods"].items():
-        if "failed" in row:
-            lines.append(f"| {method} | failed | | | | | {row['failed'][:120]} |")
-            continue
-        network = row["stages"].get("network")
-        done = (row["voxels"] or 0) * found["flop_a_voxel"] / 1e9
-        rate = f"{done / network:.0f}" if network else ""
-        agreement = f"{row['agreement']:.3%}" if "agreement" in row else ""
-        stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in row["stages"].items())
-        lines.append(
-            f"| {method} | {row['seconds']:.2f} | {row['seconds'] / first:.1f} |"
-            f" {row['peak_gib']:.2f} | {rate} | {agreement} | {stages} |"
-        )
-    if found["matrix_gflops"]:
-        lines += ["", f"Matrix product in the same run: {found['matrix_gflops']:.0f} GFLOP/s."]
-    return "\n".join(lines)
+    folder = arguments.output
+    results = reporting.collected(folder)
+    text = reporting.as_markdown(results)
+    for place in filter(None, (folder, arguments.publish)):
+        place.mkdir(parents=True, exist_ok=True)
+        numbers = json.dumps(results, indent=2) + "\n"
+        (place / "peers.json").write_text(numbers, encoding="utf-8")
+        (place / "peers.md").write_text(text + "\n", encoding="utf-8")
+    return text
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ own intensity.
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,16 @@ def make_bundle(
     spacing: tuple[float, float, float],
     patch: tuple[int, int, int],
     steps: int,
+    architecture: str = "student_unet",
+    members: int = 1,
 ) -> None:
-    """Fit a student of ``classes`` classes (background: air and body) and save it as a bundle.
+    """Fit a network of ``classes`` classes (background: air and body) and save it as a bundle.
 
     Parameters
     ----------
     spacing : mm (x, y, z) that the network sees.
     patch : voxels (z, y, x) of its windows.
+    members : the first one is fitted; each further one goes on from it with other crops.
     """
     import torch
 
@@ -76,20 +80,32 @@ def make_bundle(
 
     torch.manual_seed(0)
     arguments = {"in_channels": 1, "classes": classes}
-    network = build_network("student_unet", arguments)
-    fit(network, classes, steps)
+    networks = [build_network(architecture, arguments)]
+    fit(networks[0], classes, steps)
+    for k in range(1, members):
+        networks.append(copy.deepcopy(networks[0]))
+        fit(networks[k], classes, max(1, steps // 10), seed=2 + k, rate=1e-3)
     structures = tuple(d.Label(k, f"structure {k}", (k, 255 - k, 100)) for k in range(1, classes))
-    member = d.Member(
-        "student_unet", arguments, "models/model.safetensors", d.NO_SUM, patch, overlap=0.5
-    )
     described = d.Description(
         format_version=d.FORMAT_VERSION,
-        kind="student",
+        kind="ensemble" if members > 1 else "student",
         title="Ellipsoids",
         summary="Fitted to a phantom, for benchmarks.",
         channels=(d.Channel("CT", "CT", d.Normalisation("fixed", **NORMAL)),),  # type: ignore[arg-type]
         grid=d.Grid(3, spacing),
-        members=(member,),
+        members=tuple(
+            d.Member(
+                architecture,
+                arguments,
+                f"models/model{k}.safetensors",
+                d.NO_SUM,
+                patch,
+                # in a whole volume instance norm would see other statistics than in training
+                whole=architecture != "plain_unet",
+                overlap=0.5,
+            )
+            for k in range(members)
+        ),
         labels=structures,
         field_of_view=d.FieldOfView("whole"),
         expects=d.Expectation("the phantom"),
@@ -97,21 +113,23 @@ def make_bundle(
         citation="none",
         training_data="a phantom",
     )
-    save_bundle(folder, described, [network.eval()])
+    save_bundle(folder, described, [network.eval() for network in networks])
 
 
-def fit(network: Any, classes: int, steps: int, side: int = 64) -> None:
+def fit(
+    network: Any, classes: int, steps: int, side: int = 64, seed: int = 2, rate: float = 1e-2
+) -> None:
     """A few steps of cross-entropy on crops of a small phantom."""
     import torch
     from torch.nn import functional
 
     labels = make_labels((160, 160, 160), classes)
     values = np.concatenate([[AIR, BODY], intensities(classes)])
-    random = np.random.default_rng(2)
+    random = np.random.default_rng(seed)
     weights = torch.ones(classes)
     weights[0] = 0.2
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, total_steps=max(2, steps))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=max(2, steps))
     network.train()
     for _ in range(steps):
         a, b, c = random.integers(0, 160 - side, 3)
