@@ -54,6 +54,11 @@ def add_engine(parser: ArgumentParser) -> None:
         default="full",
         help="reduced: 8-bit networks, on a CPU, of models that carry a check of them",
     )
+    group.add_argument(
+        "--compile",
+        action="store_true",
+        help="the engine torch compiles the network first: a minute, for many images",
+    )
 
 
 def add_regions(parser: ArgumentParser) -> None:
@@ -96,6 +101,7 @@ def settings_of(args: Namespace, **maps: bool) -> Settings:
         args.threads,
         args.memory_limit,
         precision=args.precision,
+        compile=args.compile,
         **maps,
     )
 

@@ -69,6 +69,8 @@ class Settings:
     uncertainty : also entropy and, of several members, the standard deviation over them.
     precision : ``reduced`` runs 8-bit networks, on a CPU, where the bundle carries their check on
         real cases.
+    compile : torch compiles the network first. That takes a minute at the first image; where
+        another engine runs it changes nothing.
     """
 
     device: str = "auto"
@@ -78,6 +80,7 @@ class Settings:
     probabilities: bool = False
     uncertainty: bool = False
     precision: Literal["full", "reduced"] = "full"
+    compile: bool = False
 
 
 @dataclass
@@ -294,10 +297,14 @@ class Predictor:
         )
 
     def _open(self, choice: Choice) -> list[Runner]:
-        return [
+        runners = [
             Runner(m, open_engine(choice.engine, self._run, m, choice.device, self._threads))
             for m in self._run.description.members
         ]
+        if self.settings.compile and choice.engine == "torch":
+            for runner in runners:
+                runner.engine.compile()  # type: ignore[attr-defined]
+        return runners
 
     @property
     def device(self) -> str:

@@ -352,3 +352,22 @@ def test_half_precision_that_overflows_is_computed_again_in_full() -> None:
     found = TorchEngine(network, half=torch.float16).logits(batch, Monitor())
     assert np.abs(exact).max() > 65504  # float16's largest number
     np.testing.assert_array_equal(found, exact)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_torch_compiles_only_where_that_is_asked_for(
+    asked: bool, student_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With torch's compiler taken for one that does nothing: the true one takes a minute."""
+    compile_, made = torch.compile, []
+
+    def counted(module: torch.nn.Module, **options: object) -> object:
+        made.append(options)
+        return compile_(module, backend="eager", **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(torch, "compile", counted)
+    image, truth = phantom()
+    predictor = Predictor(student_bundle, Settings("cpu", "torch", threads=1, compile=asked))
+    labels = predictor.segment([image]).labels
+    assert len(made) == asked
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(labels), sitk.GetArrayFromImage(truth))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,7 @@ class TorchEngine:
         self._network = network.to(device).eval()
         self._network.to(memory_format=self._format)  # type: ignore[call-overload]
         self._logits = Logits(self._network)
+        self._run: Callable[[torch.Tensor], torch.Tensor] = self._logits
         self.bytes_per_voxel = _LAYERS_KEEP * facts.layer_bytes + facts.logit_bytes
 
     def logits(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
@@ -61,19 +62,28 @@ class TorchEngine:
             logits = self._forward(batch, monitor)
             return probabilities_of(logits, self.stride, self._temperature)
 
+    def compile(self) -> None:
+        """Let torch compile the network at its next forward: that takes a minute, needs a C++
+        compiler (on a GPU Triton), and a forward can no more be cancelled within.
+        """
+        self._run = torch.compile(self._logits, dynamic=True)
+
     def release(self) -> None:
         """See ``Engine.release``: torch keeps nothing on a CPU, and counts it as free on a GPU."""
 
     def _forward(self, batch: np.ndarray, monitor: Monitor) -> torch.Tensor:
         inputs = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device)
         inputs = inputs.contiguous(memory_format=self._format)
-        with _cancellable(self._network, monitor):
+        compiled = self._run is not self._logits
+        monitor.check()
+        # hooks would have a compiled network compiled again
+        with contextlib.nullcontext() if compiled else _cancellable(self._network, monitor):
             if self._half:
                 with torch.autocast(self.device, self._half):
-                    logits = self._logits(inputs).float()
+                    logits = self._run(inputs).float()
                 if torch.isfinite(logits).all():
                     return logits
-            return self._logits(inputs)
+            return self._run(inputs)
 
     @contextlib.contextmanager
     def _memory_watched(self) -> Iterator[None]:
