@@ -15,16 +15,19 @@ from KDSegmentationLogic.commands.options import (
     add_regions,
     regions_of,
     settings_of,
+    whole_number,
 )
-from KDSegmentationLogic.errors import Cancelled
+from KDSegmentationLogic.errors import UsageError
 
 if TYPE_CHECKING:
     from KDSegmentationLogic.bundles.bundle import Bundle
+    from KDSegmentationLogic.commands.cohorts import Piece
     from KDSegmentationLogic.commands.inputs import Case
     from KDSegmentationLogic.commands.outputs import Target
-    from KDSegmentationLogic.inference.pipeline import Predictor
+    from KDSegmentationLogic.inference.pipeline import Settings
     from KDSegmentationLogic.inference.region import Region
-    from KDSegmentationLogic.progress import Monitor
+
+    Work = list[tuple[Case, Target]]
 
 
 def add_parser(subparsers: Any) -> None:
@@ -35,7 +38,8 @@ def add_parser(subparsers: Any) -> None:
         description="Segment files, DICOM folders or a folder of images. OUTPUT's ending decides"
         " the format: .seg.nrrd opens in Slicer as a segmentation, with names and colours; .nii.gz,"
         " .nrrd, .mha and .png are label maps; .dcm is DICOM SEG, for a DICOM folder. With several"
-        " inputs OUTPUT is a folder, and --format decides.",
+        " inputs OUTPUT is a folder, and --format decides; a run that was stopped goes on: what is"
+        " finished there, with the same model, settings and inputs, is not made again.",
     )
     parser.add_argument(
         "inputs",
@@ -69,6 +73,19 @@ def add_parser(subparsers: Any) -> None:
     )
     add_overwrite(parser)
     add_engine(parser)
+    many = parser.add_argument_group("many cases")
+    many.add_argument(
+        "--jobs",
+        type=whole_number,
+        metavar="N",
+        help="processes, which share cores and --memory-limit; default: one, or one a GPU",
+    )
+    many.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="of a Dask scheduler (tcp://HOST:PORT), or its file: segment on its workers, which"
+        " see the same folders",
+    )
     add_general(parser)
     parser.set_defaults(run=run)
 
@@ -83,102 +100,86 @@ def run(args: Namespace) -> int:
     regions = regions_of(args)
     bundle = find_bundle(args.model)
     cases, many = find_cases(args.inputs, bundle.description.channels, args.channel, args.series)
+    if args.scheduler is not None and not many:
+        raise UsageError("--scheduler is for several cases.", "Leave it out for a single one.")
     targets = plan_targets(
         cases,
         many,
         args.output,
         probabilities=args.probabilities,
         uncertainty=args.uncertainty,
-        overwrite=args.overwrite,
+        overwrite=args.overwrite or many,  # of many, the folder's manifest says which are its own
         ending=args.format,
     )
-    return _Batch(args, console, bundle, regions).run(list(zip(cases, targets, strict=True)))
+    work = list(zip(cases, targets, strict=True))
+    return (_run_many if many else _run_one)(args, console, bundle, regions, work)
 
 
-class _Batch:
-    """The cases of one call; what was done and what failed."""
+def _run_one(
+    args: Namespace, console: Console, bundle: Bundle, regions: list[Region], work: Work
+) -> int:
+    from KDSegmentationLogic.inference.pipeline import Predictor
 
-    def __init__(
-        self, args: Namespace, console: Console, bundle: Bundle, regions: list[Region]
-    ) -> None:
-        self._args = args
-        self._console = console
-        self._bundle = bundle
-        self._regions = regions
-        self._done: list[dict[str, Any]] = []
-        self._failed: list[dict[str, Any]] = []
+    (piece,) = _pieces(bundle, regions, work)
+    with console.monitor() as monitor:
+        predictor = Predictor(bundle, _settings(args), monitor)
+        monitor.report(0.0, piece.name)
+        images = piece.read(monitor)
+        result = piece.segment(predictor, images, monitor.part(0.0, 0.95))
+        done = piece.write(result)
+    _say(console, done)
+    console.result({"model": bundle.name, "cases": [done], "failed": []})
+    return 0
 
-    def run(self, work: list[tuple[Case, Target]]) -> int:
-        from KDSegmentationLogic.inference.pipeline import Predictor
 
-        settings = settings_of(
-            self._args, probabilities=self._args.probabilities, uncertainty=self._args.uncertainty
-        )
-        with self._console.monitor() as monitor:
-            predictor = Predictor(self._bundle, settings, monitor)
-            for n, (case, target) in enumerate(work):
-                part = monitor.part(n / len(work), (n + 1) / len(work))
-                try:
-                    self._done.append(self._segment(predictor, case, target, part))
-                except Cancelled:
-                    raise
-                except Exception as error:
-                    if len(work) == 1:
-                        raise
-                    self._note_failure(case, error)
-        self._report()
-        return 1 if self._failed else 0
+def _run_many(
+    args: Namespace, console: Console, bundle: Bundle, regions: list[Region], work: Work
+) -> int:
+    from KDSegmentationLogic.commands.cohorts import Cohort, Place
+    from KDSegmentationLogic.inference.cohort_processes import gpus, lanes_of
 
-    def _segment(
-        self, predictor: Predictor, case: Case, target: Target, monitor: Monitor
-    ) -> dict[str, Any]:
-        from KDSegmentationLogic.commands.union import segment_regions
-        from KDSegmentationLogic.evaluation.agreement import volumes_of
-
-        monitor.report(0.0, case.name)
-        images = case.read(monitor)
-        result = segment_regions(predictor, images, self._regions, monitor.part(0.0, 0.95))
-        target.write(result, self._bundle.description.labels, self._bundle.name)
-        names = {label.value: label.name for label in self._bundle.description.labels}
-        volumes, unit = volumes_of(result.labels, names)
-        return {
-            "name": case.name,
-            "inputs": [str(file) for file in case.files],
-            "labels": str(target.labels),
-            "probabilities": _text(target.probabilities),
-            "uncertainty": _text(target.uncertainty),
-            "deviation": _text(target.deviation if result.deviation is not None else None),
-            "device": result.device,
-            "engine": result.engine,
-            "seconds": result.seconds,
-            "volumes": volumes,
-            "volume_unit": unit,
-            "notices": result.notices,
-        }
-
-    def _note_failure(self, case: Case, error: Exception) -> None:
-        if self._args.debug:
+    settings = _settings(args)
+    pieces = _pieces(bundle, regions, work, everywhere=args.scheduler is not None)
+    cohort = Cohort(bundle, settings, pieces, args.overwrite)
+    lanes = lanes_of(settings, args.jobs, gpus(args.device)) if args.scheduler is None else []
+    with console.monitor() as monitor:
+        cohort.run(Place(lanes, args.scheduler), monitor)
+    done = [cohort.done[n] for n in sorted(cohort.done)]
+    for one in done:
+        _say(console, one)
+    failed = []
+    for n, error in sorted(cohort.failed.items()):
+        if args.debug:
             traceback.print_exception(error)
-        self._failed.append({"name": case.name, "error": describe(error)})
-
-    def _report(self) -> None:
-        for done in self._done:
-            seconds = sum(done["seconds"].values())
-            volumes = ", ".join(
-                f"{name} {volume:.4g} {done['volume_unit']}"
-                for name, volume in done["volumes"].items()
-                if volume > 0
-            )
-            self._console.say(f"{done['labels']}  {seconds:.2f} s  {volumes or 'nothing found'}")
-        for failed in self._failed:
-            self._console.error(f"{failed['name']} failed: {failed['error']}")
-        total = len(self._done) + len(self._failed)
-        if self._failed:
-            self._console.error(f"{len(self._failed)} of {total} cases failed.")
-        self._console.result(
-            {"model": self._bundle.name, "cases": self._done, "failed": self._failed}
-        )
+        failed.append({"name": pieces[n].name, "error": describe(error)})
+        console.error(f"{pieces[n].name} failed: {failed[-1]['error']}")
+    if failed:
+        console.error(f"{len(failed)} of {len(pieces)} cases failed.")
+    console.result({"model": bundle.name, "cases": done, "failed": failed})
+    return 1 if failed else 0
 
 
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
+def _settings(args: Namespace) -> Settings:
+    return settings_of(args, probabilities=args.probabilities, uncertainty=args.uncertainty)
+
+
+def _pieces(
+    bundle: Bundle, regions: list[Region], work: Work, everywhere: bool = False
+) -> list[Piece]:
+    """``everywhere``: with paths that other processes' working folders do not change."""
+    from KDSegmentationLogic.commands.cohorts import Piece
+
+    structures = tuple(bundle.description.labels)
+    pieces = [Piece(case, to, tuple(regions), structures, bundle.name) for case, to in work]
+    return [piece.absolute() for piece in pieces] if everywhere else pieces
+
+
+def _say(console: Console, done: dict[str, Any]) -> None:
+    seconds = sum(done["seconds"].values())
+    volumes = ", ".join(
+        f"{name} {volume:.4g} {done['volume_unit']}"
+        for name, volume in done["volumes"].items()
+        if volume > 0
+    )
+    took = "finished before" if done.get("skipped") else f"{seconds:.2f} s"
+    console.say(f"{done['labels']}  {took}  {volumes or 'nothing found'}")

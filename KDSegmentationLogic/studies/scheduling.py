@@ -25,7 +25,7 @@ class Task:
     """``function(*arguments)``; ``name`` is shown."""
 
     name: str
-    function: Callable[..., None]
+    function: Callable[..., Any]
     arguments: tuple[Any, ...]
 
 
@@ -104,7 +104,20 @@ def _workers(count: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
 
 
 def _on_cluster(address: str, tasks: Sequence[Task], monitor: Monitor) -> Outcomes:
-    """A task whose worker is lost is begun again on another, from its checkpoint."""
+    for task, future in on_cluster(address, tasks, monitor):
+        yield task, future.exception()
+
+
+def on_cluster(address: str, tasks: Sequence[Task], monitor: Monitor) -> Iterator[tuple[Task, Any]]:
+    """Each task with its future of Dask, as it ends.
+
+    A task whose worker is lost is begun again on another, from its checkpoint if it has one.
+    Names must differ.
+
+    Raises
+    ------
+    TrainingError : no scheduler answers, or the package distributed is missing.
+    """
     try:
         from distributed import Client, wait
     except ImportError:
@@ -133,7 +146,7 @@ def _on_cluster(address: str, tasks: Sequence[Task], monitor: Monitor) -> Outcom
             done = {future for future in pending if future.done()}
             pending -= done
             for future in done:
-                yield futures[future], future.exception()
+                yield futures[future], future
 
 
 def _where(address: str) -> dict[str, str]:
@@ -160,8 +173,12 @@ def _require_none(failed: dict[str, BaseException]) -> None:
     ) from first
 
 
+def was_killed(error: BaseException) -> bool:
+    """Whether a task's process ended without words of its own."""
+    return type(error).__name__ in ("BrokenProcessPool", "KilledWorker")
+
+
 def _described(error: BaseException) -> str:
-    """One line; a process that was killed leaves no words of its own."""
-    if type(error).__name__ in ("BrokenProcessPool", "KilledWorker"):
+    if was_killed(error):
         return "its process ended without an answer, killed or out of memory"
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"

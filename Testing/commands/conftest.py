@@ -11,6 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from KDSegmentationLogic.commands.main import main
+from KDSegmentationLogic.inference.cohort_manifest import MANIFEST
 from Testing.imaging.conftest import dicom_file  # noqa: F401  (a fixture)
 from Testing.making import phantom
 
@@ -61,5 +62,11 @@ def cohort(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def names_in() -> Callable[[Path], list[str]]:
-    """All names in a folder; none where it is not there."""
-    return lambda folder: sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    """All names in a folder but that of a cohort's manifest; none where it is not there."""
+
+    def names(folder: Path) -> list[str]:
+        if not folder.exists():
+            return []
+        return sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)
+
+    return names
