@@ -250,7 +250,10 @@ set(PACKAGE_RESOURCES
   "Models/HippocampusMR-student/docs/README.md"
   "Models/HippocampusMR-student/models/student.safetensors"
   "Studies/acdc.yaml"
+  "Studies/breastus.yaml"
   "Studies/hippocampus.yaml"
+  "Studies/nerveus.yaml"
   "Studies/segthor.yaml"
+  "Studies/sunnybrook-liu.yaml"
   "Studies/sunnybrook.yaml"
   )

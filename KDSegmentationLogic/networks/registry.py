@@ -13,6 +13,7 @@ from KDSegmentationLogic.errors import BundleError
 from KDSegmentationLogic.networks.base import SegmentationNetwork
 from KDSegmentationLogic.networks.dilated import DilatedNetwork2D
 from KDSegmentationLogic.networks.plain_unet import PlainUNet
+from KDSegmentationLogic.networks.pyramid import PyramidNetwork2D
 from KDSegmentationLogic.networks.resnet import ResNet3D
 from KDSegmentationLogic.networks.student import StudentUNet
 from KDSegmentationLogic.networks.unet import UNet3D
@@ -20,6 +21,7 @@ from KDSegmentationLogic.networks.unet import UNet3D
 ARCHITECTURES: dict[str, type[SegmentationNetwork]] = {
     "dilated2d": DilatedNetwork2D,
     "plain_unet": PlainUNet,
+    "pyramid2d": PyramidNetwork2D,
     "resnet3d": ResNet3D,
     "student_unet": StudentUNet,
     "unet3d": UNet3D,

@@ -12,6 +12,7 @@ from KDSegmentationLogic.networks.registry import build_network, parameter_count
 
 SMALL: dict[str, tuple[str, dict[str, Any]]] = {
     "dilated2d": ("dilated2d", {"width": 6, "head": [8, 8], "dilations": [2, 4]}),
+    "pyramid2d": ("pyramid2d", {"widths": [4, 6], "rates": [2]}),
     "resnet3d": ("resnet3d", {"width": 4, "blocks": 1}),
     "unet3d": ("unet3d", {"widths": [4, 6, 8]}),
     "student 3-D": ("student_unet", {"widths": [4, 6, 8]}),
