@@ -24,7 +24,8 @@ class VariationGraph(FeatureTerm):
     teacher's number of channels; it starts as the identity where they are the same. The paper's
     paraphraser and adversary are not part of it, and none of its weights can be converted.
 
-    grid : cells along an axis; fewer where a layer is smaller.
+    grid : cells along an axis; fewer where a layer is smaller. A layer of a single voxel has no
+    correlation with any, so that it teaches nothing.
 
     Raises
     ------
