@@ -58,7 +58,7 @@ def reduce_bundle(
     UsageError : fewer than four cases, or a network that works on slices.
     DependencyError : a package that this needs is missing.
     """
-    require("openvino", *PACKAGES)
+    require(*PACKAGES)
     if len(cases) < _FEWEST:
         raise UsageError(
             f"{len(cases)} cases are too few.", f"Give {_FEWEST} or more with --cases."

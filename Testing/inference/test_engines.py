@@ -131,12 +131,17 @@ def test_labels_of_all_engines_agree_on_a_real_model_and_image(
         assert (results[engine] == results["torch"]).mean() >= 0.999
 
 
-@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime", "nncf"])
 def test_packages_are_kept_from_reporting_what_they_run(name: str, tmp_path: Path) -> None:
     """They would keep an identity, counts and a database in the user's folder, and send them."""
     if importlib.util.find_spec(name) is None:
         pytest.skip(f"needs {name}")
-    function = {"openvino": "openvino_runtime", "onnxruntime": "onnx_runtime"}[name]
+    functions = {
+        "openvino": "openvino_runtime",
+        "onnxruntime": "onnx_runtime",
+        "nncf": "nncf_package",
+    }
+    function = functions[name]
     code = f"from KDSegmentationLogic.inference.engines import runtimes; runtimes.{function}()"
     environment = {k: v for k, v in os.environ.items() if k not in ("CI", "ORT_DISABLE_TELEMETRY")}
     home = environment | {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}

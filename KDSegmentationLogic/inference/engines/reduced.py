@@ -14,8 +14,9 @@ from KDSegmentationLogic.bundles.bundle import Bundle
 from KDSegmentationLogic.bundles.description import Member
 from KDSegmentationLogic.dependencies import require
 from KDSegmentationLogic.errors import DeviceError
+from KDSegmentationLogic.inference.engines.runtimes import nncf_package
 
-PACKAGES = ("nncf", "onnx", "onnxruntime")
+PACKAGES = ("nncf", "openvino", "onnx", "onnxruntime")
 
 
 def as_reduced(bundle: Bundle) -> Bundle:
@@ -58,9 +59,9 @@ def quantise(bundle: Bundle, member: Member, batches: Sequence[np.ndarray], path
     from KDSegmentationLogic.inference.engines.estimate import Logits
 
     with contextlib.redirect_stdout(io.StringIO()):  # its bars
-        import nncf
         import onnx
 
+        nncf = nncf_package()
         graph = conversion.to_onnx(Logits(conversion.network_of(bundle, member)))
         model = onnx.load_model_from_string(graph)
         data = nncf.Dataset([{"image": batch} for batch in batches])

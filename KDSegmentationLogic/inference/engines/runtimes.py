@@ -1,6 +1,6 @@
 """The packages of other engines, imported so that they do not report home.
 
-Standard library only. Both tell their makers, over the network, of each import and of what they
+Standard library only. They tell their makers, over the network, of each import and of what they
 run, unless they are stopped first. Import them here and nowhere else.
 """
 
@@ -26,3 +26,14 @@ def onnx_runtime() -> Any:
     import onnxruntime
 
     return onnxruntime
+
+
+def nncf_package() -> Any:
+    """The package nncf, which reports through the package that ``openvino_runtime`` leaves out."""
+    openvino_runtime()
+    if "nncf" not in sys.modules:
+        # where openvino was imported by others, that package may be there
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    import nncf
+
+    return nncf
