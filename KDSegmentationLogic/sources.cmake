@@ -186,6 +186,7 @@ set(PACKAGE_SCRIPTS
   "KDSegmentationLogic/studies/reporting/markdown.py"
   "KDSegmentationLogic/studies/reporting/page.py"
   "KDSegmentationLogic/studies/reporting/pictures.py"
+  "KDSegmentationLogic/studies/reporting/pixels.py"
   "KDSegmentationLogic/studies/reporting/tables.py"
   "KDSegmentationLogic/studies/results.py"
   "KDSegmentationLogic/studies/run.py"

@@ -15,6 +15,7 @@ from KDSegmentationLogic.bundles.description import Measurement
 from KDSegmentationLogic.bundles.writing import update_bundle
 from KDSegmentationLogic.errors import DatasetError
 from KDSegmentationLogic.evaluation.calibration import calibration, near_structures
+from KDSegmentationLogic.evaluation.confusion import confusion_matrix
 from KDSegmentationLogic.evaluation.structures import compare_labels
 from KDSegmentationLogic.evaluation.table import summarise
 from KDSegmentationLogic.evaluation.uncertainty import auroc, entropy
@@ -143,6 +144,11 @@ def measure_case(
     classes = _classes(truth[near], list(names))
     found = calibration(probabilities, classes, protocol.bins)
     doubt = entropy(probabilities)
+    confusion: tuple[tuple[int, ...], ...] = ()
+    if protocol.pixels:
+        found_classes, true_classes = (_classes(each, list(names)) for each in (said, truth))
+        matrix = confusion_matrix(found_classes, true_classes, len(names) + 1)
+        confusion = tuple(tuple(row) for row in matrix.tolist())
     return CaseResult(
         case=case,
         structures=tuple(structures),
@@ -151,6 +157,7 @@ def measure_case(
         reliability=found.reliability,
         entropy=float(doubt.mean()) if doubt.size else float("nan"),
         error_auroc=auroc(doubt, probabilities.argmax(0) != classes),
+        confusion=confusion,
     )
 
 

@@ -19,6 +19,7 @@ class Protocol:
     bins : of the confidence, from 0 to 1, for the calibration error.
     margin : how much Dice a non-inferior student may lack.
     timed_cases : so many cases are timed; the median counts.
+    pixels : also count the pixels' confusion matrix, for accuracy, mIoU, Dice and kappa.
 
     Raises
     ------
@@ -30,6 +31,7 @@ class Protocol:
     bins: int = BINS
     margin: float = MARGIN
     timed_cases: int = 5
+    pixels: bool = False
 
     def __post_init__(self) -> None:
         for name in ("surface_tolerance", "foreground_margin", "margin"):

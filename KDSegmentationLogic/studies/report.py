@@ -42,6 +42,7 @@ from KDSegmentationLogic.studies.reporting.page import (
     Section,
     Text,
 )
+from KDSegmentationLogic.studies.reporting.pixels import pixels
 from KDSegmentationLogic.studies.results import ResultStore
 from KDSegmentationLogic.training.dataset import find_dataset
 
@@ -101,11 +102,15 @@ def build_page(content: Content, by_metric: dict[str, list[Answer]], pictures: B
     ]
     if noninferior:
         compared.insert(1, noninferior)
+    counted = [table for each in (False, True) if (table := pixels(content, each))]
     return Page(
         title=f"{content.study.bundle.title}: what the student kept of the ensemble",
         summary=_summary(content, by_metric),
         sections=[
-            Section("Accuracy", [accuracy[0], figures.box_plots(content, limit), *accuracy[1:]]),
+            Section(
+                "Accuracy",
+                [accuracy[0], figures.box_plots(content, limit), *accuracy[1:], *counted],
+            ),
             Section("Comparisons", compared or [Text("There is nothing to compare yet.")]),
             Section("The worst cases", [tables.tails(content), pictures]),
             Section(

@@ -45,6 +45,7 @@ class CaseResult:
     nll, brier, reliability : near the structures (``evaluation.calibration``).
     entropy : mean there, 0 to 1.
     error_auroc : how well the entropy tells wrong voxels there from right ones.
+    confusion : of all its pixels (``evaluation.confusion``), where the protocol asks for it.
     """
 
     case: str
@@ -54,6 +55,7 @@ class CaseResult:
     reliability: Reliability
     entropy: float
     error_auroc: float
+    confusion: tuple[tuple[int, ...], ...] = ()
 
     @property
     def dice(self) -> float:
@@ -131,7 +133,9 @@ class ResultStore:
     root: Path
 
     def folder(self, bundle: Bundle, split: str, cases: Sequence[str], how: Protocol) -> Path:
-        measured_by = [how.surface_tolerance, how.foreground_margin, how.bins]
+        measured_by: list[Any] = [how.surface_tolerance, how.foreground_margin, how.bins]
+        if how.pixels:
+            measured_by.append("pixels")
         key = _hash([_VERSION, _measured_part(bundle), split, list(cases), measured_by])
         return self.root / "results" / f"{split}-{bundle.name}-{key}"
 
@@ -200,7 +204,11 @@ def _case(entry: dict[str, Any]) -> CaseResult:
         for key in ("nll", "brier", "entropy", "error_auroc")
     }
     return CaseResult(
-        case=entry["case"], structures=structures, reliability=Reliability(**bins), **figures
+        case=entry["case"],
+        structures=structures,
+        reliability=Reliability(**bins),
+        confusion=tuple(tuple(row) for row in entry.get("confusion", ())),
+        **figures,
     )
 
 

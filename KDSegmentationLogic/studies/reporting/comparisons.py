@@ -73,7 +73,8 @@ def answers(content: Content, metric: Metric) -> list[Answer]:
     - each ensemble against the mean of its members, and against the best of them by validation;
     - each student (mean over its seeds) against the baseline of the same network, or else
       against a teacher of that network;
-    - each student against the ensemble that it learnt from, with non-inferiority in Dice;
+    - each student against the ensemble (or the single teachers, run by run) that it learnt
+      from, with non-inferiority in Dice;
     - students that differ in where their targets come from, and ensembles, against each other.
     """
     questions = [q for q in _questions(content, metric) if set(q.values[0]) == set(q.values[1])]
@@ -117,13 +118,13 @@ def _questions(content: Content, metric: Metric) -> list[_Question]:
         for baseline in _baselines(content, student):
             found.append(_between(content, student, baseline, metric))
     for student in students:
-        for ensemble in ensembles:
-            if ensemble.name == student.distils:
-                question = _between(content, student, ensemble, metric)
-                found.append(replace(question, replaces=True))
+        known = [e for e in ensembles if e.name == student.distils]
+        for teacher in known or [m for m in content.of_role("member") if m.name == student.distils]:
+            question = _between(content, student, teacher, metric)
+            found.append(replace(question, replaces=True))
     for number, first in enumerate(students):
         for second in students[number + 1 :]:
-            targets = [(s.distils, s.out_of_fold) for s in (first, second)]
+            targets = [(s.distils, s.out_of_fold, s.meanwhile) for s in (first, second)]
             if first.network == second.network and targets[0] != targets[1]:
                 found.append(_between(content, first, second, metric))
     for number, first in enumerate(ensembles):

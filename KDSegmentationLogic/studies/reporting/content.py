@@ -14,7 +14,7 @@ import numpy as np
 from KDSegmentationLogic.errors import UsageError
 from KDSegmentationLogic.evaluation.statistics import by_unit
 from KDSegmentationLogic.studies.artefacts import RunFolder
-from KDSegmentationLogic.studies.definition import Arm, Study
+from KDSegmentationLogic.studies.definition import Arm, Distils, Study
 from KDSegmentationLogic.studies.protocol import Protocol
 from KDSegmentationLogic.studies.results import Assessed, CaseResult, Cost, Opening, ResultStore
 from KDSegmentationLogic.training.losses import Objective
@@ -47,7 +47,9 @@ class Group:
     """An arm of the study with all its runs, or an ensemble.
 
     members : of an ensemble, the names of its members' runs. distils : of a student, the
-    ensemble's name. network : architecture and arguments, by which like is compared with like.
+    ensemble's name; of one that learns from single members the name of their arm. meanwhile :
+    from a teacher in training. network : architecture and arguments, by which like is compared
+    with like.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Group:
     distils: str | None = None
     out_of_fold: bool = False
     network: str = ""
+    meanwhile: bool = False
 
     def has(self, split: str) -> bool:
         return any(split in run.results for run in self.runs)
@@ -196,9 +199,10 @@ def _groups(folder: RunFolder, models: dict[str, Run]) -> tuple[list[Group], lis
                 arm.name,
                 "student" if taught else "baseline",
                 runs,
-                distils=distils.ensemble if distils else None,
+                distils=_teacher_of(study, distils) if distils else None,
                 out_of_fold=bool(distils and distils.out_of_fold),
                 network=_network(folder, arm),
+                meanwhile=bool(distils and distils.meanwhile),
             )
         )
     for arm in study.teachers:
@@ -207,6 +211,16 @@ def _groups(folder: RunFolder, models: dict[str, Run]) -> tuple[list[Group], lis
         runs = tuple(run(one.name, one.name, *alone, arm=one) for one in arm.runs())
         groups.append(Group(arm.name, "member", runs, network=_network(folder, arm)))
     return groups, missing
+
+
+def _teacher_of(study: Study, distils: Distils) -> str:
+    """The name of the group that a student learns from, all of it or its runs one by one."""
+    if distils.paired:
+        members = study.members(distils.ensemble)
+        for arm in study.teachers:
+            if arm.runs() == members:
+                return arm.name
+    return distils.ensemble
 
 
 def _network(folder: RunFolder, arm: Arm) -> str:
