@@ -25,6 +25,8 @@ from torch import nn
 from KDSegmentationLogic.bundles.decoding import encode
 from KDSegmentationLogic.bundles.description import Member
 from KDSegmentationLogic.distillation.lesson import Lesson
+from KDSegmentationLogic.distillation.reading import FeatureReader, check_layers, layer_channels
+from KDSegmentationLogic.distillation.teaching import OnlineTeacher
 from KDSegmentationLogic.errors import TrainingError
 from KDSegmentationLogic.files import write_text
 from KDSegmentationLogic.networks.base import SegmentationNetwork
@@ -70,6 +72,7 @@ class Trainer:
     checkpoint : file to continue from and to write to at every validation.
     fabric : launched; one process on the CPU if not given.
     logs : folder for ``history.csv`` and TensorBoard's files.
+    teacher : asked about each augmented batch, in place of the cases' soft targets.
 
     Raises
     ------
@@ -87,7 +90,9 @@ class Trainer:
         checkpoint: Path,
         fabric: Fabric | None = None,
         logs: Path | None = None,
+        teacher: OnlineTeacher | None = None,
     ) -> None:
+        self._teacher = teacher
         self._member, self._schedule, self._seed = member, schedule, seed
         self._validation, self._checkpoint, self._logs = validation, checkpoint, logs
         self._fabric = fabric = fabric or open_fabric(Hardware("cpu"))
@@ -106,8 +111,11 @@ class Trainer:
         self._network = network.to(fabric.device).to(memory_format=layout)  # type: ignore[call-overload]
         self._average = copy.deepcopy(self._network).eval()
         self._best = copy.deepcopy(self._network).eval()
+        self._reader, self._adapters = self._prepare_features()
         optimiser = torch.optim.AdamW(
-            self._network.parameters(), lr=schedule.rate(0), weight_decay=schedule.weight_decay
+            [*self._network.parameters(), *self._adapters.parameters()],
+            lr=schedule.rate(0),
+            weight_decay=schedule.weight_decay,
         )
         wrapped = _WithSecondHead(self._network) if self._objective.needs_deviation else network
         self._forward, self._optimiser = fabric.setup(wrapped, optimiser)
@@ -123,12 +131,19 @@ class Trainer:
                 "There is no case to train on, or none to validate on.",
                 "List some under 'train' and some under 'val' in splits.json.",
             )
-        if self._objective.needs_teacher and any(case.soft is None for case in training):
+        if self._teacher is None and self._objective.layers:
+            raise TrainingError(
+                "The losses read features of a teacher, but the training has none beside it.",
+                "Give the trainer the trained teacher.",
+            )
+        stored = self._teacher is None and self._objective.needs_teacher
+        if stored and any(case.soft is None for case in training):
             raise TrainingError(
                 "The losses compare with a teacher, but some cases have no soft targets.",
                 "Compute the soft targets of all training cases first.",
             )
-        if self._objective.needs_deviation and any(case.deviation is None for case in training):
+        needed = stored and self._objective.needs_deviation
+        if needed and any(case.deviation is None for case in training):
             raise TrainingError(
                 "The losses compare with the deviation of an ensemble, but some cases have none.",
                 "Compute the soft targets again, with the deviation.",
@@ -139,6 +154,18 @@ class Trainer:
                 f"{self._fabric.world_size} processes.",
                 "Choose a batch that is a multiple of the number of processes.",
             )
+
+    def _prepare_features(self) -> tuple[FeatureReader, nn.ModuleDict]:
+        """What reads the student's layers, and what is trained to compare them."""
+        layers, device = self._objective.layers, self._fabric.device
+        teacher = {} if self._teacher is None else self._teacher.to(device).channels
+        try:
+            check_layers(self._network, layers)
+        except ValueError as error:
+            raise TrainingError(f"In the student {error}.", "Name one of these layers.") from None
+        channels = layer_channels(self._network, layers)
+        adapters = self._objective.adapters(channels, teacher, self._member.dimensions)
+        return FeatureReader(self._network, layers), adapters.to(device)
 
     def run(self, monitor: Monitor) -> Trained:
         """Train to the end, from the checkpoint where there is one."""
@@ -174,14 +201,12 @@ class Trainer:
         for group in self._optimiser.param_groups:
             group["lr"] = self._schedule.rate(self._step)
         self._forward.train()
-        output = self._forward(batch.image.contiguous(memory_format=self._layout))
-        logits, deviation = output if isinstance(output, tuple) else (output, None)
-        lesson = Lesson(logits, batch.labels, batch.soft, deviation, batch.deviation)
-        loss, parts = self._objective(lesson)
+        loss, parts = self._objective(self._lesson(batch), self._adapters)
         known = self._over_processes({**parts, "total": loss.detach()})
         self._require_finite(known, batch)
         self._optimiser.zero_grad(set_to_none=True)
         self._fabric.backward(loss)
+        self._share_gradients()
         norm = self._fabric.clip_gradients(
             self._forward,
             self._optimiser,
@@ -193,6 +218,34 @@ class Trainer:
         self._update_average()
         del known["total"]
         return known
+
+    def _lesson(self, batch: Batch) -> Lesson:
+        """The student's forward pass, and the teacher's where it is asked now."""
+        image = batch.image.contiguous(memory_format=self._layout)
+        output = self._forward(image)
+        logits, deviation = output if isinstance(output, tuple) else (output, None)
+        features = dict(self._reader.features)
+        if self._teacher is None:
+            return Lesson(logits, batch.labels, batch.soft, deviation, batch.deviation, features)
+        said = self._teacher(image)
+        return Lesson(
+            logits,
+            batch.labels,
+            said.probabilities,
+            deviation,
+            said.deviation,
+            features,
+            said.features,
+        )
+
+    def _share_gradients(self) -> None:
+        """The adapters are no part of the network, whose gradients Fabric averages itself."""
+        if self._fabric.world_size == 1:
+            return
+        for parameter in self._adapters.parameters():
+            if parameter.grad is not None:
+                mean = self._fabric.all_reduce(parameter.grad, reduce_op="mean")
+                parameter.grad.copy_(mean)  # type: ignore[arg-type]
 
     def _next_batch(self) -> Batch:
         """This process's share of the step's batch, augmented."""
@@ -258,9 +311,11 @@ class Trainer:
         self._fabric.barrier()
 
     def _save_checkpoint(self) -> None:
+        adapters = self._adapters.state_dict()
         save_state(
             self._checkpoint,
             {
+                **({"adapters": adapters} if adapters else {}),
                 "network": self._network.state_dict(),
                 "average": self._average.state_dict(),
                 "best": self._best.state_dict(),
@@ -282,6 +337,7 @@ class Trainer:
             if facts["of"] != self._identity():
                 raise KeyError("settings")
             self._network.load_state_dict(groups["network"])
+            self._adapters.load_state_dict(groups.get("adapters", {}))
             self._average.load_state_dict(groups["average"])
             self._best.load_state_dict(groups["best"])
             restore_optimiser(self._optimiser.optimizer, groups["optimiser"])

@@ -1,0 +1,58 @@
+"""A teacher that is asked about each batch as it is augmented, instead of stored soft targets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from KDSegmentationLogic.distillation.reading import FeatureReader, layer_channels
+from KDSegmentationLogic.networks.base import SegmentationNetwork
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What the teacher says of a batch: mean probabilities and standard deviation over the
+    members, [n, k, ...], and the features of one member's layers by name."""
+
+    probabilities: Tensor
+    deviation: Tensor
+    features: Mapping[str, Tensor]
+
+
+class OnlineTeacher:
+    """An ensemble, frozen and in evaluation mode.
+
+    Parameters
+    ----------
+    networks : the members. They are frozen for good.
+    layers : what is read of one of them. features_of : its number.
+
+    Raises
+    ------
+    ValueError : that member lacks a layer.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[SegmentationNetwork],
+        layers: Sequence[str] = (),
+        features_of: int = 0,
+    ) -> None:
+        self.networks = tuple(network.eval().requires_grad_(False) for network in networks)
+        self.channels = layer_channels(self.networks[features_of], layers)
+        self._reader = FeatureReader(self.networks[features_of], layers)
+
+    def to(self, device: torch.device) -> OnlineTeacher:
+        for network in self.networks:
+            network.to(device)
+        return self
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor) -> Taught:
+        """``image``: [n, c, ...], of a size that fits all members."""
+        each = [torch.softmax(network(image).float(), dim=1) for network in self.networks]
+        stacked = torch.stack(each)
+        return Taught(stacked.mean(0), stacked.std(0, correction=0), dict(self._reader.features))
