@@ -127,6 +127,7 @@ set(PACKAGE_SCRIPTS
   "KDSegmentationLogic/networks/resnet.py"
   "KDSegmentationLogic/networks/student.py"
   "KDSegmentationLogic/networks/unet.py"
+  "KDSegmentationLogic/networks/vnet.py"
   "KDSegmentationLogic/progress.py"
   "KDSegmentationLogic/resources.py"
   "KDSegmentationLogic/scene/__init__.py"

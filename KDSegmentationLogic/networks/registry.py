@@ -17,6 +17,7 @@ from KDSegmentationLogic.networks.pyramid import PyramidNetwork2D
 from KDSegmentationLogic.networks.resnet import ResNet3D
 from KDSegmentationLogic.networks.student import StudentUNet
 from KDSegmentationLogic.networks.unet import UNet3D
+from KDSegmentationLogic.networks.vnet import VNet3D
 
 ARCHITECTURES: dict[str, type[SegmentationNetwork]] = {
     "dilated2d": DilatedNetwork2D,
@@ -25,6 +26,7 @@ ARCHITECTURES: dict[str, type[SegmentationNetwork]] = {
     "resnet3d": ResNet3D,
     "student_unet": StudentUNet,
     "unet3d": UNet3D,
+    "vnet3d": VNet3D,
 }
 
 # Settings may come from a downloaded file: these stop one that would fill the memory.

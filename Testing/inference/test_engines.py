@@ -38,6 +38,7 @@ NETWORKS = [
     ("student_unet", {"widths": [4, 8], "stem_stride": [1, 2, 2]}, (1, 2, 6, 8, 12)),
     ("student_unet", {"widths": [4, 8], "dimensions": 2}, (3, 2, 8, 12)),
     ("unet3d", {"widths": [4, 8]}, (2, 2, 6, 8, 10)),
+    ("vnet3d", {"widths": [4, 8]}, (2, 2, 6, 8, 10)),
     ("resnet3d", {"width": 4, "blocks": 2}, (1, 2, 8, 12, 16)),
     ("dilated2d", {"width": 4, "head": [4, 8], "dilations": [2, 4]}, (2, 2, 9, 11)),
 ]

@@ -15,6 +15,7 @@ SMALL: dict[str, tuple[str, dict[str, Any]]] = {
     "pyramid2d": ("pyramid2d", {"widths": [4, 6], "rates": [2]}),
     "resnet3d": ("resnet3d", {"width": 4, "blocks": 1}),
     "unet3d": ("unet3d", {"widths": [4, 6, 8]}),
+    "vnet3d": ("vnet3d", {"widths": [4, 6, 8]}),
     "student 3-D": ("student_unet", {"widths": [4, 6, 8]}),
     "student 2-D": ("student_unet", {"dimensions": 2, "widths": [4, 6, 8], "stem_stride": 1}),
     "student anisotropic": (
@@ -51,17 +52,22 @@ def size_of(network: SegmentationNetwork, cells: int = 3) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize(
-    ("name", "classes", "count"),
+    ("name", "channels", "classes", "count"),
     [
-        ("dilated2d", 4, 87_876),
-        ("dilated2d", 5, 88_069),
-        ("dilated2d", 7, 88_455),
-        ("resnet3d", 5, 5_869_029),
-        ("unet3d", 5, 5_602_661),
+        ("dilated2d", 1, 4, 87_876),
+        ("dilated2d", 1, 5, 88_069),
+        ("dilated2d", 1, 7, 88_455),
+        ("resnet3d", 1, 5, 5_869_029),
+        ("unet3d", 1, 5, 5_602_661),
+        ("vnet3d", 1, 4, 9_446_820),
+        ("vnet3d", 4, 4, 9_448_116),
     ],
 )
-def test_the_published_parameter_count_is_met(name: str, classes: int, count: int) -> None:
-    assert parameter_count(build_network(name, {"in_channels": 1, "classes": classes})) == count
+def test_the_published_parameter_count_is_met(
+    name: str, channels: int, classes: int, count: int
+) -> None:
+    network = build_network(name, {"in_channels": channels, "classes": classes})
+    assert parameter_count(network) == count
 
 
 @torch.no_grad()
