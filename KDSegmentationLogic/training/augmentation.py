@@ -27,6 +27,7 @@ class Augmentation:
     shift : largest shift as a share of the patch's size.
     noise, contrast, gamma : spread of additive noise, of gain and offset, of the exponent;
         images are normalised to unit variance.
+    gain : spread of a factor alone, which each channel gets with probability 1/2.
     spatial_share, intensity_share : of the patches that are moved, and whose intensities are
         changed. A patch that is not moved keeps its labels exactly; a moved one's are those of
         the nearest voxels, which blunts thin structures.
@@ -44,6 +45,7 @@ class Augmentation:
     gamma: float = 0.25
     spatial_share: float = 1.0
     intensity_share: float = 1.0
+    gain: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("spatial_share", "intensity_share"):
@@ -150,6 +152,9 @@ def _intensities(image: torch.Tensor, how: Augmentation, draws: Draws) -> torch.
     gain = 1 + how.contrast * draws.spread(*size)
     offset = how.contrast * draws.spread(*size)
     image = image * gain + offset
+    if how.gain:
+        chosen = draws.rand(*size) < 0.5
+        image = image * torch.where(chosen, 1 + how.gain * draws.spread(*size), 1.0)
     if how.noise:
         strength = how.noise * draws.rand(*size)
         image = image + strength * draws.randn(*image.shape[1:])

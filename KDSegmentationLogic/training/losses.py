@@ -22,23 +22,55 @@ def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return functional.cross_entropy(logits.float(), labels)
 
 
+def weighted_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy in which a class counts 1 minus its share of the batch's voxels.
+
+    The mean is weighted likewise. As ProtoKD's released code does (arXiv:2303.09830); a batch of
+    one class alone, where all weights are 0 and that code divides by them, gives 0.
+    """
+    shares = torch.bincount(labels.flatten(), minlength=logits.shape[1]) / labels.numel()
+    weights = (1 - shares)[labels]
+    each = functional.cross_entropy(logits.float(), labels, reduction="none")
+    return (weights * each).sum() / weights.sum().clamp_min(1e-7)
+
+
 def soft_dice(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """1 minus the soft Dice over the whole batch, mean over all classes with background.
 
     Over the batch and not each sample: a class that one patch lacks then still has a
     sensible gradient (as Noothout et al. 2022 do).
     """
-    probabilities = torch.softmax(logits.float(), dim=1)
-    truth = functional.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(probabilities.dtype)
-    axes = (0, *range(2, logits.dim()))
+    probabilities, truth, axes = _maps(logits, labels)
     overlap = (probabilities * truth).sum(axes)
     size = probabilities.sum(axes) + truth.sum(axes)
     return 1 - (2 * overlap / (size + 1e-7)).mean()
 
 
+def squared_dice(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """As ``soft_dice``, with the sum of squares below; a class that is nowhere counts 1.
+
+    Milletari et al. 2016 (arXiv:1606.04797), smoothed by 1e-5 as in ProtoKD's released code.
+    """
+    probabilities, truth, axes = _maps(logits, labels)
+    overlap = (probabilities * truth).sum(axes)
+    size = probabilities.square().sum(axes) + truth.sum(axes)
+    return 1 - ((2 * overlap + 1e-5) / (size + 1e-5)).mean()
+
+
+def _maps(
+    logits: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, tuple[int, ...]]:
+    """Probabilities, the truth likewise, and all axes but that of the classes."""
+    probabilities = torch.softmax(logits.float(), dim=1)
+    truth = functional.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(probabilities.dtype)
+    return probabilities, truth, (0, *range(2, logits.dim()))
+
+
 LABEL_LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "cross_entropy": cross_entropy,
     "dice": soft_dice,
+    "squared_dice": squared_dice,
+    "weighted_cross_entropy": weighted_cross_entropy,
 }
 
 
@@ -80,6 +112,11 @@ class Objective:
     @property
     def needs_teacher(self) -> bool:
         return bool(self.terms)
+
+    @property
+    def reads_probabilities(self) -> bool:
+        """Whether any term compares with what all of the teacher says, not with layers alone."""
+        return any(not term.reads_features for term in self.terms.values())
 
     @property
     def needs_deviation(self) -> bool:

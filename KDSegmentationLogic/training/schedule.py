@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from KDSegmentationLogic.training.augmentation import Augmentation
+
+_POWER = 0.9  # of the polynomial decay, as in DeepLab (arXiv:1606.00915)
 
 
 @dataclass(frozen=True)
 class Schedule:
     """How long and how fast. ``losses``: weights by name (``Objective``).
 
-    The learning rate rises linearly over ``warmup`` steps and falls along a cosine to zero; at
-    each of ``restarts`` it starts to fall anew (Loshchilov and Hutter 2017, arXiv:1608.03983).
+    The learning rate rises linearly over ``warmup`` steps and falls to zero along a cosine, or
+    (``decay: poly``) as the steps that are left to the power of 0.9; at each of ``restarts`` it
+    starts to fall anew (Loshchilov and Hutter 2017, arXiv:1608.03983).
     ``foreground`` and ``mirror``: see ``PatchSampler``. ``averaging``: decay of the running
     mean of the weights, which is what is validated and kept. ``prior_bias``: the network starts
     from predicting each class as often as it occurs (Lin et al. 2017, arXiv:1708.02002). With
@@ -40,6 +43,7 @@ class Schedule:
     restarts: tuple[int, ...] = ()
     validate_every: int = 100
     augmentation: Augmentation = field(default_factory=Augmentation)
+    decay: Literal["cosine", "poly"] = "cosine"
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "validate_every"):
@@ -69,4 +73,6 @@ class Schedule:
         first = max((r for r in self.restarts if r <= step), default=self.warmup)
         last = min((r for r in self.restarts if r > step), default=self.steps)
         done = (step - first) / max(1, last - first)
+        if self.decay == "poly":
+            return self.learning_rate * (1 - min(done, 1.0)) ** _POWER
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))

@@ -180,7 +180,7 @@ def test_the_same_generator_seed_gives_the_same_result_and_another_one_does_not(
     assert not torch.equal(first.labels, other.labels)
 
 
-@pytest.mark.parametrize("name", ["noise", "contrast", "gamma"])
+@pytest.mark.parametrize("name", ["noise", "contrast", "gamma", "gain"])
 def test_intensities_change_alone(name: str) -> None:
     before = marked((10, 12, 14))
     after = moved((10, 12, 14), replace(STILL, **{name: 0.3}))
@@ -275,3 +275,14 @@ def test_the_deviation_moves_with_the_soft_maps() -> None:
     assert result.soft is not None
     assert result.deviation is not None
     assert torch.equal(result.soft, result.deviation)
+
+
+def test_a_gain_alone_multiplies_half_of_the_channels_within_its_spread() -> None:
+    batch = marked((6, 5), count=60)
+    result = augment(batch, replace(STILL, gain=0.1), draws(60))
+
+    factors = (result.image.flatten(2).sum(2) / batch.image.flatten(2).sum(2)).flatten()
+    torch.testing.assert_close(result.image, batch.image * factors.view(60, -1, 1, 1))
+    assert 0.4 < float((factors == 1).float().mean()) < 0.6
+    assert float((factors - 1).abs().max()) <= 0.1
+    assert float((factors - 1).abs().max()) > 0.08

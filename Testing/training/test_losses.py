@@ -18,6 +18,8 @@ from KDSegmentationLogic.training.losses import (
     Objective,
     cross_entropy,
     soft_dice,
+    squared_dice,
+    weighted_cross_entropy,
 )
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -77,6 +79,41 @@ def test_soft_dice_is_one_minus_the_dice_of_the_whole_batch_averaged_over_classe
         scores.append(2 * p[truth].sum() / (p.sum() + truth.sum() + 1e-7))
 
     assert float(soft_dice(logits, labels)) == pytest.approx(1 - np.mean(scores), abs=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(examples)
+def test_weighted_cross_entropy_counts_a_class_by_the_share_of_the_others(
+    pair: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    logits, labels = pair
+    chosen = np.take_along_axis(softmax(logits.numpy()), labels.numpy()[:, None], axis=1)[:, 0]
+    rarity = np.array([1 - (labels.numpy() == k).mean() for k in range(logits.shape[1])])
+    weights = rarity[labels.numpy()]
+    expected = -(weights * np.log(chosen)).sum() / max(weights.sum(), 1e-7)
+
+    assert float(weighted_cross_entropy(logits, labels)) == pytest.approx(expected, rel=1e-4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(examples)
+def test_squared_dice_has_the_sum_of_squares_below(
+    pair: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    logits, labels = pair
+    probabilities = softmax(logits.numpy())
+    scores = []
+    for k in range(logits.shape[1]):
+        p, truth = probabilities[:, k], labels.numpy() == k
+        scores.append((2 * p[truth].sum() + 1e-5) / ((p**2).sum() + truth.sum() + 1e-5))
+
+    assert float(squared_dice(logits, labels)) == pytest.approx(1 - np.mean(scores), abs=1e-5)
+
+
+def test_a_class_that_is_nowhere_costs_the_squared_dice_nothing() -> None:
+    _, labels = example()
+
+    assert float(squared_dice(certain(labels, 5), labels)) == pytest.approx(0, abs=1e-6)
 
 
 def test_cross_entropy_of_certain_logits_is_zero() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -109,8 +110,19 @@ def test_the_rate_rises_over_the_warm_up_and_falls_along_a_cosine_to_zero() -> N
     assert how.rate(110) == pytest.approx(0)
 
 
-def test_a_schedule_all_of_warm_up_has_a_rate_for_every_step() -> None:
-    how = Schedule(5, {"dice": 1.0}, learning_rate=0.4, warmup=5)
+def test_a_polynomial_decay_has_the_power_of_nine_tenths() -> None:
+    how = Schedule(100, {"dice": 1.0}, learning_rate=0.4, warmup=0, decay="poly")
+
+    rates = [how.rate(step) for step in range(101)]
+
+    assert rates == pytest.approx([0.4 * (1 - step / 100) ** 0.9 for step in range(101)])
+
+
+@pytest.mark.parametrize("decay", ["cosine", "poly"])
+def test_a_schedule_all_of_warm_up_has_a_rate_for_every_step(
+    decay: Literal["cosine", "poly"],
+) -> None:
+    how = Schedule(5, {"dice": 1.0}, learning_rate=0.4, warmup=5, decay=decay)
 
     assert [how.rate(step) for step in range(6)] == pytest.approx(
         [0.08, 0.16, 0.24, 0.32, 0.4, 0.4]
