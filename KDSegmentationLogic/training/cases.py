@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 
 from KDSegmentationLogic.bundles.description import Channel, Grid
 from KDSegmentationLogic.errors import DatasetError
@@ -22,13 +23,22 @@ from KDSegmentationLogic.training.layouts.base import CaseFiles
 class TrainingCase:
     """image: float32 [c, z, y, x]; labels: class indices, uint8 [z, y, x], 0 background;
     from a teacher where there is one, soft: its probabilities times 255, uint8 [k, z, y, x];
-    deviation: the standard deviation over its members times 510, likewise."""
+    deviation: the standard deviation over its members times 510, likewise.
+
+    Its image holds all channels of a study; a network may see only some of them (``seen_by``)."""
 
     name: str
     image: np.ndarray
     labels: np.ndarray
     soft: np.ndarray | None = None
     deviation: np.ndarray | None = None
+
+    def seen_by(self, sees: Sequence[int]) -> np.ndarray:
+        """The image, float32 [c, z, y, x], with these channels alone; with all where none is named.
+
+        A copy where some are left out.
+        """
+        return self.image[list(sees)] if sees else self.image
 
     def with_soft(self, soft: np.ndarray, deviation: np.ndarray | None = None) -> TrainingCase:
         if soft.shape[1:] != self.labels.shape:
@@ -77,6 +87,26 @@ def load_cases(
     return cases
 
 
+def read_images(case: CaseFiles, monitor: Monitor) -> list[sitk.Image]:
+    """The images of a case, one a channel, on the grid of its first.
+
+    Only the ``chosen`` ones, but on that same grid, which is that of the labels.
+
+    Raises
+    ------
+    ImageError : as ``read_channels``.
+    DatasetError : it has fewer channels than that.
+    """
+    images = read_channels(case.images, monitor)
+    if case.chosen and max(case.chosen) >= len(images):
+        raise DatasetError(
+            f"The case {case.name} has {len(images)} channel(s), "
+            f"number {max(case.chosen) + 1} is wanted.",
+            "Complete the case, or take it off the list.",
+        )
+    return [images[i] for i in case.chosen] if case.chosen else images
+
+
 def _prepare(
     case: CaseFiles,
     channels: Sequence[Channel],
@@ -84,7 +114,7 @@ def _prepare(
     values: Sequence[int],
     monitor: Monitor,
 ) -> Arrays:
-    images = read_channels(case.images, monitor)
+    images = read_images(case, monitor)
     array = preprocess(images, channels, grid).array
     if case.labels is None:
         return array, np.zeros(array.shape[1:], np.uint8)

@@ -32,11 +32,12 @@ from KDSegmentationLogic.training.trainer import Trained, Trainer
 
 @dataclass(frozen=True)
 class Learner:
-    """One of the two: what it is, how it is trained, its seed."""
+    """One of the two: what it is, how it is trained, its seed, and the channels that it sees."""
 
     member: Member
     schedule: Schedule
     seed: int
+    sees: tuple[int, ...] = ()
 
 
 def train_together(
@@ -72,10 +73,23 @@ def train_together(
     """
     cases = training, validation
     leader = _Leader(
-        teacher.member, teacher.schedule, *cases, teacher.seed, checkpoint, fabric=fabric
+        teacher.member,
+        teacher.schedule,
+        *cases,
+        teacher.seed,
+        checkpoint,
+        fabric=fabric,
+        sees=teacher.sees,
     )
     follower = _Follower(
-        student.member, student.schedule, *cases, student.seed, checkpoint, fabric=fabric, logs=logs
+        student.member,
+        student.schedule,
+        *cases,
+        student.seed,
+        checkpoint,
+        fabric=fabric,
+        logs=logs,
+        sees=student.sees,
     )
     follower.follow(leader, ramp)
     learnt = follower.run(monitor)

@@ -73,6 +73,8 @@ class Trainer:
     fabric : launched; one process on the CPU if not given.
     logs : folder for ``history.csv`` and TensorBoard's files.
     teacher : asked about each augmented batch, in place of the cases' soft targets.
+    sees : the channels of the cases that the network takes; empty: all. The batches and their
+        augmentation do not depend on it.
 
     Raises
     ------
@@ -91,8 +93,9 @@ class Trainer:
         fabric: Fabric | None = None,
         logs: Path | None = None,
         teacher: OnlineTeacher | None = None,
+        sees: Sequence[int] = (),
     ) -> None:
-        self._teacher = teacher
+        self._teacher, self._sees = teacher, tuple(sees)
         self._member, self._schedule, self._seed = member, schedule, seed
         self._validation, self._checkpoint, self._logs = validation, checkpoint, logs
         self._fabric = fabric = fabric or open_fabric(Hardware("cpu"))
@@ -221,13 +224,14 @@ class Trainer:
 
     def _lesson(self, batch: Batch) -> Lesson:
         """The student's forward pass, and the teacher's where it is asked now."""
-        image = batch.image.contiguous(memory_format=self._layout)
+        seen = batch.image[:, list(self._sees)] if self._sees else batch.image
+        image = seen.contiguous(memory_format=self._layout)
         output = self._forward(image)
         logits, deviation = output if isinstance(output, tuple) else (output, None)
         features = dict(self._reader.features)
         if self._teacher is None:
             return Lesson(logits, batch.labels, batch.soft, deviation, batch.deviation, features)
-        said = self._teacher(image)
+        said = self._teacher(batch.image.contiguous(memory_format=self._layout))
         return Lesson(
             logits,
             batch.labels,
@@ -284,7 +288,7 @@ class Trainer:
     def _validate(self, since: list[dict[str, float]]) -> None:
         dice = 0.0
         if self._fabric.is_global_zero:
-            dice = mean_dice(self._average, self._member, self._validation)
+            dice = mean_dice(self._average, self._member, self._validation, self._sees)
         dice = float(self._fabric.broadcast(dice))
         losses = {name: sum(p[name] for p in since) / len(since) for name in since[0]}
         rate = self._schedule.rate(self._step - 1)
@@ -352,7 +356,10 @@ class Trainer:
 
     def _identity(self) -> Any:
         """What makes the weights what they are, but for the data."""
-        return encode([self._member, self._schedule, self._seed], omit_defaults=True)
+        made_of: list[Any] = [self._member, self._schedule, self._seed]
+        if self._sees:
+            made_of.append(list(self._sees))
+        return encode(made_of, omit_defaults=True)
 
 
 class _WithSecondHead(nn.Module):

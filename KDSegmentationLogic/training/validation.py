@@ -26,13 +26,18 @@ def case_probabilities(
     return np.concatenate([block.mean for block in blocks], axis=1)
 
 
-def mean_dice(network: nn.Module, member: Member, cases: Sequence[TrainingCase]) -> float:
-    """Mean over cases and classes of the Dice on the network's grid; both empty counts 1."""
+def mean_dice(
+    network: nn.Module, member: Member, cases: Sequence[TrainingCase], sees: Sequence[int] = ()
+) -> float:
+    """Mean over cases and classes of the Dice on the network's grid; both empty counts 1.
+
+    sees : the channels of the cases that the network takes; empty: all.
+    """
     was_training = network.training
     runner = Runner(member, TorchEngine(network, member.temperature, _device_of(network)))
     scores = []
     for case in cases:
-        predicted = case_probabilities(case.image, [runner]).argmax(0)
+        predicted = case_probabilities(case.seen_by(sees), [runner]).argmax(0)
         for k in range(1, runner.engine.classes):
             scores.append(_dice(predicted == k, case.labels == k))
     network.train(was_training)

@@ -15,11 +15,14 @@ class CaseFiles:
     """One case: its name, one image a channel, and its labels where there are any.
 
     A single image may hold all channels as its fourth axis, as the Decathlon stores them.
+
+    chosen : numbers of the channels that are used; empty: all.
     """
 
     name: str
     images: tuple[Path, ...]
     labels: Path | None
+    chosen: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
