@@ -15,10 +15,11 @@ from KDSegmentationLogic.networks.base import SegmentationNetwork
 @dataclass(frozen=True)
 class Taught:
     """What the teacher says of a batch: mean probabilities and standard deviation over the
-    members, [n, k, ...], and the features of one member's layers by name."""
+    members, [n, k, ...], where they are asked for, and the features of one member's layers by
+    name."""
 
-    probabilities: Tensor
-    deviation: Tensor
+    probabilities: Tensor | None
+    deviation: Tensor | None
     features: Mapping[str, Tensor]
 
 
@@ -29,6 +30,7 @@ class OnlineTeacher:
     ----------
     networks : the members. They are frozen for good.
     layers : what is read of one of them. features_of : its number.
+    probabilities : whether they are asked for; else only the member is run that is read.
 
     Raises
     ------
@@ -40,7 +42,9 @@ class OnlineTeacher:
         networks: Sequence[SegmentationNetwork],
         layers: Sequence[str] = (),
         features_of: int = 0,
+        probabilities: bool = True,
     ) -> None:
+        self._read, self._probabilities = features_of, probabilities
         self.networks = tuple(network.eval().requires_grad_(False) for network in networks)
         self.channels = layer_channels(self.networks[features_of], layers)
         self._reader = FeatureReader(self.networks[features_of], layers)
@@ -53,6 +57,9 @@ class OnlineTeacher:
     @torch.no_grad()
     def __call__(self, image: Tensor) -> Taught:
         """``image``: [n, c, ...], of a size that fits all members."""
+        if not self._probabilities:
+            self.networks[self._read](image)
+            return Taught(None, None, dict(self._reader.features))
         each = [torch.softmax(network(image).float(), dim=1) for network in self.networks]
         stacked = torch.stack(each)
         return Taught(stacked.mean(0), stacked.std(0, correction=0), dict(self._reader.features))

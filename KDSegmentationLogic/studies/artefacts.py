@@ -91,15 +91,7 @@ class RunFolder:
         """
         if arm.architecture != BEST_MEMBER:
             return arm
-        members = self.study.teaching(self.study.distilled(arm))
-        untrained = [member.name for member in members if not self.is_trained(member)]
-        if untrained:
-            raise TrainingError(
-                f"{arm.name} takes the architecture of the best member, "
-                f"but {untrained[0]} is not trained.",
-                "Train the teachers first.",
-            )
-        best = max(members, key=lambda member: self.facts(member)["validation_dice"])
+        best = self.best(self.trained_members(arm))
         return replace(
             arm,
             architecture=best.architecture,
@@ -109,6 +101,26 @@ class RunFolder:
             whole=best.whole,
             overlap=best.overlap,
         )
+
+    def trained_members(self, student: Arm) -> tuple[Arm, ...]:
+        """What a student learns from.
+
+        Raises
+        ------
+        TrainingError : one of them is not trained.
+        """
+        members = self.study.teaching(self.study.distilled(student))
+        for member in members:
+            if not self.is_trained(member):
+                raise TrainingError(
+                    f"{student.name} needs its teachers, but {member.name} is not trained.",
+                    "Train the teachers first.",
+                )
+        return members
+
+    def best(self, arms: Sequence[Arm]) -> Arm:
+        """The best of these trained arms by validation, of equal ones the first."""
+        return max(arms, key=lambda arm: self.facts(arm)["validation_dice"])
 
     def keep_study(self, study_file: Path) -> None:
         """A copy of the study's text beside what it makes, for the report."""

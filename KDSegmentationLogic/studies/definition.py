@@ -7,7 +7,6 @@ students:   networks that learn from an ensemble, or from labels alone as the ba
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from collections.abc import Sequence
@@ -15,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 import yaml
 
 from KDSegmentationLogic.bundles.decoding import DecodingError, decode
@@ -28,21 +26,18 @@ from KDSegmentationLogic.bundles.description import (
     Member,
     View,
 )
-from KDSegmentationLogic.errors import BundleError, TrainingError, UsageError
-from KDSegmentationLogic.networks.registry import build_network
+from KDSegmentationLogic.errors import TrainingError, UsageError
+from KDSegmentationLogic.studies import checks
+from KDSegmentationLogic.studies.checks import require as _require
+from KDSegmentationLogic.studies.names import BEST_MEMBER as BEST_MEMBER
 from KDSegmentationLogic.studies.protocol import Protocol
+from KDSegmentationLogic.studies.shapes import Shape, shape_of
 from KDSegmentationLogic.training.losses import Objective
 from KDSegmentationLogic.training.schedule import Schedule
 
 Kind = Literal["ensemble", "network", "student"]
 
-BEST_MEMBER = "best_member"
-"""As a student's architecture: that of the ensemble's best member by validation."""
-
 DEFAULT_ENSEMBLE = "ensemble"
-
-# what makes the batches of two networks that are trained together the same
-_SHARED = ("steps", "batch", "validate_every", "foreground", "mirror", "augmentation")
 
 
 @dataclass(frozen=True)
@@ -60,10 +55,13 @@ class Distils:
     meanwhile : the one member that it learns from is trained in the same run, step by step on
         the same batches (Liu et al. 2024); its best weights by validation are kept as those of
         any teacher. ``ramp`` is for it alone: see ``train_together``.
+    online : the members are asked about each augmented batch, and nothing is stored; terms that
+        read layers need it. ``features_of`` names the member whose layers they read; the best
+        by validation where it does not say.
 
     Raises
     ------
-    ValueError : a stability out of 0 to 1.
+    ValueError : a stability out of 0 to 1, or settings that do not go together.
     """
 
     ensemble: str = DEFAULT_ENSEMBLE
@@ -74,11 +72,19 @@ class Distils:
     only: int | None = None
     meanwhile: bool = False
     ramp: int = 0
+    online: bool = False
+    features_of: str = ""
 
     def __post_init__(self) -> None:
         _require(0 <= self.stability <= 1, "the stability must be a Dice from 0 to 1")
         _require(self.ramp >= 0, "the ramp must not be below zero")
         _require(not self.ramp or self.meanwhile, "only a training with meanwhile has a ramp")
+        _require(self.online or not self.features_of, "features_of goes with online alone")
+        others = (self.out_of_fold, self.unlabelled, self.meanwhile)
+        _require(
+            not (self.online and any(others)),
+            "neither out_of_fold nor unlabelled nor meanwhile goes with online",
+        )
 
 
 @dataclass(frozen=True)
@@ -133,18 +139,27 @@ class Arm:
             self._check_network()
 
     def _check_network(self) -> None:
-        dimensions, divisor = _shape_of(self.architecture, json.dumps(self.arguments, default=str))
+        shape = self.shape()
         if Objective(self.schedule.losses).needs_deviation:
             _require(
                 bool(self.arguments.get("deviation")),
                 "the loss deviation needs a network with the argument deviation",
             )
         wanted = self.member().dimensions
-        _require(dimensions == wanted, f"{self.architecture} is not {wanted}-D")
+        _require(shape.dimensions == wanted, f"{self.architecture} is not {wanted}-D")
         _require(
-            all(size % d == 0 for size, d in zip(self.patch, divisor, strict=True)),
-            f"the patch's sizes must be multiples of {divisor}",
+            all(size % d == 0 for size, d in zip(self.patch, shape.divisor, strict=True)),
+            f"the patch's sizes must be multiples of {shape.divisor}",
         )
+
+    def shape(self) -> Shape:
+        """What its network is like.
+
+        Raises
+        ------
+        ValueError : it cannot be built.
+        """
+        return shape_of(self.architecture, json.dumps(self.arguments, default=str))
 
     @property
     def run_seed(self) -> int:
@@ -182,17 +197,6 @@ class Arm:
         )
 
 
-@functools.cache
-def _shape_of(architecture: str, arguments: str) -> tuple[int, tuple[int, ...]]:
-    """Dimensions and divisor of a network; once for all runs of an arm."""
-    try:
-        with torch.device("meta"):
-            network = build_network(architecture, json.loads(arguments))
-    except BundleError as error:
-        raise ValueError(str(error).rstrip(".")) from None
-    return network.dimensions, network.divisor
-
-
 @dataclass(frozen=True)
 class BundleText:
     """What the bundles say in words. ``name``: the bundles are ``<name>-ensemble`` and so on."""
@@ -208,9 +212,10 @@ class BundleText:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """A named group of teachers.
+    """A named group of trained networks.
 
-    members : names of arms, each for all its runs, or of single runs.
+    members : names of arms, each for all its runs, or of single runs. A student may be one,
+        too: as the assistant between a teacher and a smaller student.
     """
 
     name: str
@@ -246,19 +251,26 @@ class Study:
                 not Objective(arm.schedule.losses).needs_teacher,
                 f"the teacher {arm.name} cannot be trained with a distillation term",
             )
+            _require(arm.architecture != BEST_MEMBER, f"the teacher {arm.name} has no members")
         for arm in (*self.teachers, *self.students):
             if arm.architecture != BEST_MEMBER:
                 self._check_sizes(arm)
         for arm in self.students:
             self._check_student(arm)
+        checks.in_order(self)
 
     def _check_ensembles(self) -> None:
         _distinct([ensemble.name for ensemble in self.ensembles], "ensembles")
-        teachers = {arm.name for arm in (*self.teachers, *self.teacher_runs)}
+        arms = (*self.teachers, *self.students, *self.teacher_runs, *self.student_runs)
+        known = {arm.name: arm for arm in arms}
         for ensemble in self.ensembles:
             _require(bool(ensemble.members), f"the ensemble {ensemble.name} has no member")
             for name in ensemble.members:
-                _require(name in teachers, f"{ensemble.name} names {name}, which is no teacher")
+                _require(name in known, f"{ensemble.name} names {name}, which is no teacher or student")
+                _require(
+                    known[name].architecture != BEST_MEMBER,
+                    f"{ensemble.name} names {name}, whose architecture is not known yet",
+                )
         both = {e.name.casefold() for e in self.ensembles} & {
             arm.name.casefold() for arm in self.student_runs
         }
@@ -288,50 +300,14 @@ class Study:
             )
         if distils.meanwhile:
             for run in arm.runs():
-                self._check_pair(run, self.teaching(self.distilled(run)))
+                checks.check_pair(self, run)
         if distils.out_of_fold:
             _require(
                 all(member.fold is not None for member in members),
                 f"{arm.name} wants targets out of fold, but its teachers have no folds",
             )
-
-    def _check_pair(self, student: Arm, members: Sequence[Arm]) -> None:
-        """Two networks that are trained together see the same batches."""
-        _require(
-            len(members) == 1,
-            f"{student.name} is trained beside one teacher, but learns from {len(members)}",
-        )
-        (teacher,) = members
-        differing = [
-            name
-            for one, other, names in (
-                (student, teacher, ("patch", "views", "fold", "folds")),
-                (student.schedule, teacher.schedule, _SHARED),
-            )
-            for name in names
-            if getattr(one, name) != getattr(other, name)
-        ]
-        _require(
-            not differing,
-            f"{student.name} and {teacher.name} are trained together and differ in "
-            f"{', '.join(differing)}",
-        )
-        plain = BEST_MEMBER not in (student.architecture, teacher.architecture)
-        _require(plain, f"{student.name} cannot be trained together with its {BEST_MEMBER}")
-        distils = self.distilled(student)
-        _require(
-            not (distils.out_of_fold or distils.unlabelled),
-            f"{student.name} learns from a teacher in training: neither out_of_fold nor "
-            "unlabelled go with it",
-        )
-        _require(
-            not Objective(student.schedule.losses).needs_deviation,
-            f"{student.name} learns from one teacher, which has no deviation",
-        )
-        _require(
-            not Objective(student.schedule.losses).layers,
-            f"{student.name} is trained beside its teacher, whose features no term can read then",
-        )
+        for run in arm.runs():
+            checks.check_online(self, run)
 
     @property
     def teacher_runs(self) -> tuple[Arm, ...]:
@@ -345,6 +321,11 @@ class Study:
     def ensemble_names(self) -> tuple[str, ...]:
         return tuple(e.name for e in self.ensembles) or (DEFAULT_ENSEMBLE,)
 
+    @property
+    def ensembles_in_order(self) -> tuple[str, ...]:
+        """Their names; one whose members learn from another one comes after that."""
+        return checks.in_order(self)
+
     def members(self, ensemble: str) -> tuple[Arm, ...]:
         """The single runs of an ensemble.
 
@@ -356,8 +337,9 @@ class Study:
             return self.teacher_runs
         for entry in self.ensembles:
             if entry.name == ensemble:
-                runs: dict[str, tuple[Arm, ...]] = {r.name: (r,) for r in self.teacher_runs}
-                runs |= {arm.name: arm.runs() for arm in self.teachers}
+                single = (*self.teacher_runs, *self.student_runs)
+                runs: dict[str, tuple[Arm, ...]] = {run.name: (run,) for run in single}
+                runs |= {arm.name: arm.runs() for arm in (*self.teachers, *self.students)}
                 return tuple(run for name in entry.members for run in runs[name])
         raise ValueError(f"there is no ensemble {ensemble}, only {', '.join(self.ensemble_names)}")
 
@@ -404,11 +386,6 @@ class Study:
 
 def _distinct(names: Sequence[str], what: str) -> None:
     _require(len({name.casefold() for name in names}) == len(names), f"two {what} have one name")
-
-
-def _require(condition: bool, problem: str) -> None:
-    if not condition:
-        raise ValueError(problem)
 
 
 def read_study(path: Path) -> Study:

@@ -50,7 +50,7 @@ def run_study(
     run.keep_study(study_file)
 
     share = 0.9 / len(study.ensemble_names)
-    for number, ensemble in enumerate(study.ensemble_names):
+    for number, ensemble in enumerate(study.ensembles_in_order):
         _work_off(
             study_file,
             data,
@@ -96,10 +96,13 @@ def _work_off(
     # these train their teachers along with themselves
     beside = [a for a in learners if study.distilled(a).meanwhile]
     train(beside, monitor.part(0, 0.5 if beside else 0))
-    train(study.members(ensemble), monitor.part(0.5 if beside else 0, 0.6))
-    if "targets" not in wanted:
+    members = study.members(ensemble)
+    # a student among them was trained with its own ensemble before, or is not wanted yet
+    ready = [m for m in members if "students" in wanted or m in study.teacher_runs]
+    train(ready, monitor.part(0.5 if beside else 0, 0.6))
+    if "targets" not in wanted or len(ready) < len(members):
         return
-    first = ensemble == study.ensemble_names[0]
+    first = ensemble == study.ensembles_in_order[0]
     wait = [a for a in learners if a not in beside]
     compute_targets(study, dataset, run, wait, monitor.part(0.6, 0.65))
     if "students" in wanted:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from KDSegmentationLogic.distillation.teaching import OnlineTeacher
 from KDSegmentationLogic.errors import DatasetError, TrainingError, UsageError
 from KDSegmentationLogic.inference.engines.registry import available_cores
 from KDSegmentationLogic.inference.engines.torch_engine import TorchEngine
@@ -119,6 +120,7 @@ def train_arm(
         folder.checkpoint(arm),
         fabric,
         folder.logs(arm),
+        _online_teacher(study, folder, arm),
     )
     trained = trainer.run(monitor.part(0.03, 1))
     if fabric.is_global_zero:
@@ -134,9 +136,11 @@ def training_cases(
         left_out = held_out(dataset, arm)
         files = [case for case in files if case.name not in left_out]
     cases = read_cases(study, folder, files, monitor)
-    if not Objective(arm.schedule.losses).needs_teacher or _is_beside_its_teacher(study, arm):
+    if study.learns_from(arm) is None:
         return cases
     distils = study.distilled(arm)
+    if distils.meanwhile or distils.online:
+        return cases
     targets = folder.targets(distils)
     taught = []
     for case in cases:
@@ -148,8 +152,20 @@ def training_cases(
 
 
 def _is_beside_its_teacher(study: Study, arm: Arm) -> bool:
-    taught = Objective(arm.schedule.losses).needs_teacher
-    return taught and study.distilled(arm).meanwhile
+    return study.learns_from(arm) is not None and study.distilled(arm).meanwhile
+
+
+def _online_teacher(study: Study, folder: RunFolder, arm: Arm) -> OnlineTeacher | None:
+    """The trained members that an arm asks about each batch, where it does."""
+    if study.learns_from(arm) is None or not study.distilled(arm).online:
+        return None
+    members, objective = folder.trained_members(arm), Objective(arm.schedule.losses)
+    named = study.distilled(arm).features_of
+    read = study.arm(named) if named else folder.best(members)
+    networks = [folder.network(member) for member in members]
+    return OnlineTeacher(
+        networks, objective.layers, members.index(read), objective.reads_probabilities
+    )
 
 
 def _without_labels(
@@ -199,7 +215,8 @@ def compute_targets(
     study: Study, dataset: Dataset, folder: RunFolder, students: Sequence[Arm], monitor: Monitor
 ) -> None:
     """The soft targets that these students need, each case once."""
-    wanted = [study.distilled(student) for student in students]
+    each = [study.distilled(student) for student in students]
+    wanted = [distils for distils in each if not distils.online]
     by_folder = {folder.targets(distils).folder: distils for distils in wanted}
     # a folder is shared by students that differ in what they do with the cases without labels
     unlabelled = {folder.targets(d).folder for d in wanted if d.unlabelled}
