@@ -59,6 +59,8 @@ class PatchSampler:
     mirror : axes of the volume (0 z, 1 y, 2 x) flipped with probability 1/2. Of the volume,
         not of the patch: a sagittal slice must not be flipped front to back because the
         body is the same left and right.
+    within : draw patches from the middle of the volume alone, of so many voxels (z, y, x);
+        empty: from all of it. Goes with a ``foreground`` of 0.
     """
 
     def __init__(
@@ -69,8 +71,9 @@ class PatchSampler:
         foreground: float,
         mirror: Sequence[int],
         seed: int,
+        within: Sequence[int] = (),
     ) -> None:
-        self._cases = cases
+        self._cases, self._within = cases, tuple(within)
         self._patch = tuple(patch)
         self._axes = [SLICE_AXIS[view] for view in views]  # type: ignore[index]
         self._foreground = foreground
@@ -102,9 +105,12 @@ class PatchSampler:
         if self._axes:
             slice_axis = self._axes[int(random.integers(len(self._axes)))]
             size.insert(slice_axis, 1)
+        shape = case.labels.shape
+        box = [min(n, part) for n, part in zip(shape, self._within or shape, strict=True)]
         start = [
-            _start(length, extent, None if centre is None else centre[axis], random)
-            for axis, (length, extent) in enumerate(zip(case.labels.shape, size, strict=True))
+            (length - part) // 2
+            + _start(part, extent, None if centre is None else centre[axis], random)
+            for axis, (length, part, extent) in enumerate(zip(shape, box, size, strict=True))
         ]
         flips = [axis for axis in self._mirror if random.random() < 0.5]
 

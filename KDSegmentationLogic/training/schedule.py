@@ -18,8 +18,8 @@ class Schedule:
     The learning rate rises linearly over ``warmup`` steps and falls to zero along a cosine, or
     (``decay: poly``) as the steps that are left to the power of 0.9; at each of ``restarts`` it
     starts to fall anew (Loshchilov and Hutter 2017, arXiv:1608.03983).
-    ``foreground`` and ``mirror``: see ``PatchSampler``. ``averaging``: decay of the running
-    mean of the weights, which is what is validated and kept. ``prior_bias``: the network starts
+    ``foreground``, ``mirror``, ``within``: see ``PatchSampler``. ``averaging``: decay of the
+    running mean of the weights, which is validated and kept. ``prior_bias``: the network starts
     from predicting each class as often as it occurs (Lin et al. 2017, arXiv:1708.02002). With
     cross-entropy on small structures the first steps otherwise only teach "background", and a
     network without normalisation in its head may not come back from that.
@@ -44,6 +44,7 @@ class Schedule:
     validate_every: int = 100
     augmentation: Augmentation = field(default_factory=Augmentation)
     decay: Literal["cosine", "poly"] = "cosine"
+    within: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "validate_every"):
@@ -65,6 +66,10 @@ class Schedule:
             raise ValueError("restarts must rise from after the warm-up to before the last step")
         if not set(self.mirror) <= {0, 1, 2}:
             raise ValueError("mirror must name axes of the volume: 0 z, 1 y, 2 x")
+        if self.within and (len(self.within) != 3 or min(self.within) < 1):
+            raise ValueError("within must be three sizes in voxels: z, y, x")
+        if self.within and self.foreground:
+            raise ValueError("within goes with a foreground of 0 alone")
 
     def rate(self, step: int) -> float:
         """Learning rate of step 0, 1, ..."""

@@ -101,9 +101,8 @@ class Trainer:
         self._fabric = fabric = fabric or open_fabric(Hardware("cpu"))
         self._objective = Objective(schedule.losses)
         self._check(training)
-        self._sampler = PatchSampler(
-            training, member.patch, member.views, schedule.foreground, schedule.mirror, seed
-        )
+        how = schedule.foreground, schedule.mirror, seed, schedule.within
+        self._sampler = PatchSampler(training, member.patch, member.views, *how)
         torch.manual_seed(seed)
         network = build_network(member.architecture, member.arguments)
         if schedule.prior_bias:

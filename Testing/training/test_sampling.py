@@ -243,3 +243,19 @@ def test_processes_that_share_a_batch_draw_what_one_would() -> None:
         assert torch.equal(part.image, whole.image[rank::2])
         assert torch.equal(part.labels, whole.labels[rank::2])
         assert part.names == whole.names[rank::2]
+
+
+def test_patches_from_within_a_box_reach_all_of_it_and_nothing_else() -> None:
+    found = places(sampler((2, 2, 2), foreground=0.0, within=(4, 5, 3)).batch(0, range(200)))
+
+    assert [(int(found[:, a].min()), int(found[:, a].max())) for a in range(3)] == [
+        (1, 4),
+        (0, 4),
+        (2, 4),
+    ]
+
+
+def test_a_box_larger_than_the_volume_is_all_of_it() -> None:
+    small, large = (sampler((2, 3, 2), foreground=0.0, within=w) for w in ((), (90, 90, 90)))
+
+    assert same(small.batch(0, range(8)), large.batch(0, range(8)))

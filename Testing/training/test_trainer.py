@@ -118,6 +118,17 @@ def test_a_polynomial_decay_has_the_power_of_nine_tenths() -> None:
     assert rates == pytest.approx([0.4 * (1 - step / 100) ** 0.9 for step in range(101)])
 
 
+@pytest.mark.parametrize(
+    ("within", "foreground", "words"),
+    [((4, 4), 0.0, "three sizes"), ((4, 4, 4), 0.5, "foreground of 0 alone")],
+)
+def test_a_box_for_patches_that_does_not_fit_is_refused(
+    within: tuple[int, ...], foreground: float, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        Schedule(5, {"dice": 1.0}, foreground=foreground, within=within)
+
+
 @pytest.mark.parametrize("decay", ["cosine", "poly"])
 def test_a_schedule_all_of_warm_up_has_a_rate_for_every_step(
     decay: Literal["cosine", "poly"],
