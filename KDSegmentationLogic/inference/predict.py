@@ -17,6 +17,7 @@ from KDSegmentationLogic.errors import BundleError
 from KDSegmentationLogic.inference.engines.base import Engine
 from KDSegmentationLogic.inference.restore import Planes, ScoreGrid
 from KDSegmentationLogic.inference.windows import (
+    PLANES_AT_ONCE,
     Block,
     Shape,
     Tiling,
@@ -204,12 +205,17 @@ def _bytes(
     """
     engine = runner.engine
     voxels = float(np.prod(window))
-    scores = voxels * engine.classes * 4 / (coarser or 1)
+    head = engine.head if coarser else None
+    channels = head.channels if head else engine.classes
+    scores = voxels * channels * 4 / (coarser or 1)
     # a window's scores stay while its slices, or those of the next window, are computed
     result = scores if slice_axis is not None or (coarser and window != shape) else 0.0
     if slice_axis is not None:
         voxels *= min(_SLICES_AT_ONCE, window[slice_axis]) / window[slice_axis]
-    kept = window[0] * shape[1] * shape[2] * engine.classes * 4.0 / (coarser or 1)
+    plane = shape[1] * shape[2] * 4.0 / (coarser or 1)
+    kept = window[0] * plane * channels
+    if head:  # and the logits of the planes that are restored now
+        result += PLANES_AT_ONCE * plane * engine.classes
     keeping = together if window != shape else together - 1
     a_voxel = engine.bytes_per_voxel + (0 if coarser else _SOFTMAX_BYTES * engine.classes)
     return voxels * a_voxel + result + keeping * kept
@@ -220,8 +226,10 @@ def _run(
 ) -> Iterator[Block]:
     engine = plan.runner.engine
     forward = _forward_3d if plan.slice_axis is None else _slice_forward(plan.slice_axis)
+    head, channels = None, engine.classes
     if plan.logits:
-        forward = _forward_logits
+        forward, head = _forward_features, engine.head
+        channels = head.channels if head else channels
 
     def window(part: np.ndarray) -> np.ndarray:
         monitor.check()
@@ -233,13 +241,14 @@ def _run(
             )
         return result
 
-    return stream(array, plan.tiling, engine.classes, window, plan.stride, ahead, count.step)
+    blocks = stream(array, plan.tiling, channels, window, plan.stride, ahead, count.step)
+    return ((start, head(block)) for start, block in blocks) if head else blocks
 
 
-def _forward_logits(engine: Engine, part: np.ndarray, monitor: Monitor) -> np.ndarray:
+def _forward_features(engine: Engine, part: np.ndarray, monitor: Monitor) -> np.ndarray:
     z, y, x = (-(-n // s) for n, s in zip(part.shape[1:], engine.stride, strict=True))
     padded = pad_to_multiple(part, engine.divisor)
-    return engine.logits(padded[np.newaxis], monitor)[0, :, :z, :y, :x]
+    return engine.features(padded[np.newaxis], monitor)[0, :, :z, :y, :x]
 
 
 def _forward_3d(engine: Engine, part: np.ndarray, monitor: Monitor) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 Shape = tuple[int, int, int]
 Block = tuple[int, np.ndarray]  # first plane, scores [k, planes, y, x]
 
-_PLANES_AT_ONCE = 8  # what comes after works on blocks of no more planes, so in little memory
+PLANES_AT_ONCE = 8  # what comes after works on blocks of no more planes, so in little memory
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ def stream(
     if tiling.count == 1:
         whole = predict(array)
         done()
-        for first in range(0, depth, _PLANES_AT_ONCE):
-            yield first, whole[:, first : first + _PLANES_AT_ONCE]
+        for first in range(0, depth, PLANES_AT_ONCE):
+            yield first, whole[:, first : first + PLANES_AT_ONCE]
         return
     parts = (_window(array, start, tiling.size, stride) for start in _starts(tiling))
     results = _in_turn(parts, predict, ahead)
@@ -117,8 +117,8 @@ def stream(
                 buffer[k, :, rows, columns] += window[k] * share
             done()
         ready = following - start
-        for first in range(0, ready, _PLANES_AT_ONCE):
-            last = min(first + _PLANES_AT_ONCE, ready)
+        for first in range(0, ready, PLANES_AT_ONCE):
+            last = min(first + PLANES_AT_ONCE, ready)
             yield start + first, buffer[:, first:last].copy()
         buffer[:, : z.size - ready] = buffer[:, ready:]
         buffer[:, z.size - ready :] = 0

@@ -15,6 +15,7 @@ from KDSegmentationLogic.bundles.bundle import Bundle
 from KDSegmentationLogic.bundles.weights import load_network
 from KDSegmentationLogic.child import in_child
 from KDSegmentationLogic.imaging.reading import read_channels
+from KDSegmentationLogic.inference.engines.head import Head
 from KDSegmentationLogic.inference.engines.registry import available_cores
 from KDSegmentationLogic.inference.peak import PeakMemory
 from KDSegmentationLogic.inference.pipeline import Predictor
@@ -97,6 +98,7 @@ class MacCounter:
 
     name = "counter"
     device = "meta"
+    head: Head | None = None
     bytes_per_voxel = 0.0
 
     def __init__(self, network: nn.Module) -> None:
@@ -109,6 +111,10 @@ class MacCounter:
         self._known: dict[tuple[int, ...], float] = {}
 
     def probabilities(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
+        """As ``logits``."""
+        return self.logits(batch, monitor)
+
+    def features(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
         """As ``logits``."""
         return self.logits(batch, monitor)
 

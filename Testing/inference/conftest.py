@@ -16,6 +16,7 @@ from KDSegmentationLogic.inference.engines import conversion
 from KDSegmentationLogic.inference.engines.base import Engine, EngineMemoryError
 from KDSegmentationLogic.inference.engines.estimate import Logits, facts_of
 from KDSegmentationLogic.inference.engines.folding import fold
+from KDSegmentationLogic.inference.engines.head import Head
 from KDSegmentationLogic.inference.engines.runtimes import openvino_runtime
 from KDSegmentationLogic.inference.engines.torch_engine import TorchEngine
 from KDSegmentationLogic.inference.predict import Runner
@@ -52,13 +53,16 @@ class Limited:
         self._engine, self._voxels = engine, voxels
         self.device = device
         self.dimensions, self.divisor = engine.dimensions, engine.divisor
-        self.stride = engine.stride
+        self.stride, self.head = engine.stride, engine.head
         self.classes, self.bytes_per_voxel = engine.classes, engine.bytes_per_voxel
         self.shapes: list[tuple[int, ...]] = []
 
     def logits(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
         self._look(batch)
         return self._engine.logits(batch, monitor)
+
+    def features(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
+        return self.logits(batch, monitor)
 
     def probabilities(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
         self._look(batch)
@@ -82,7 +86,9 @@ def open_network(name: str, network: torch.nn.Module, temperature: float = 1.0) 
     """An engine as it is opened for a bundle, of a network without one; on one thread."""
     if name == "torch":
         return TorchEngine(fold(copy.deepcopy(network)), temperature)
-    facts, module = facts_of(network), Logits(fold(copy.deepcopy(network)))
+    facts = facts_of(network)
+    module = Logits(fold(copy.deepcopy(network)), facts.features is not None)
+    head = _head_of(network) if facts.features else None
     if name == "openvino":
         from KDSegmentationLogic.inference.engines.openvino_engine import (
             OpenVINOEngine,
@@ -91,11 +97,16 @@ def open_network(name: str, network: torch.nn.Module, temperature: float = 1.0) 
 
         model, core = conversion.to_openvino(module), openvino_runtime().Core()
         return OpenVINOEngine(
-            lambda: core.compile_model(model, "CPU", settings_of(1)), facts, temperature
+            lambda: core.compile_model(model, "CPU", settings_of(1)), facts, temperature, head
         )
     from KDSegmentationLogic.inference.engines.onnx_engine import ONNXEngine, session_of
 
-    return ONNXEngine(session_of(conversion.to_onnx(module), 1), facts, temperature)
+    return ONNXEngine(session_of(conversion.to_onnx(module), 1), facts, temperature, head)
+
+
+def _head_of(network: torch.nn.Module) -> Head:
+    weights, bias = (p.detach().numpy().astype(np.float32) for p in network.classifier.parameters())
+    return Head(weights.reshape(weights.shape[:2]), bias)
 
 
 @pytest.fixture

@@ -56,13 +56,13 @@ def test_labels_are_those_of_the_whole_image_and_the_network_sees_less(
     image, truth = in_air
     predictor = Predictor(student_bundle, CPU)
     seen: list[tuple[int, ...]] = []
-    logits: Callable[..., np.ndarray] = predictor._runners[0].engine.logits
+    logits: Callable[..., np.ndarray] = predictor._runners[0].engine.features
 
     def watched(batch: np.ndarray, *others: object) -> np.ndarray:
         seen.append(batch.shape)
         return logits(batch, *others)
 
-    predictor._runners[0].engine.logits = watched  # type: ignore[method-assign, assignment]
+    predictor._runners[0].engine.features = watched  # type: ignore[method-assign, assignment]
     labels = predictor.segment([image]).labels
     np.testing.assert_array_equal(array(labels), array(truth))
     assert labels.GetOrigin() == image.GetOrigin()

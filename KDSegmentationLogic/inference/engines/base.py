@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from KDSegmentationLogic.inference.engines.head import Head
 from KDSegmentationLogic.progress import Monitor
 
 # The words of torch, oneDNN, OpenVINO and ONNX Runtime, whose exceptions have no type for it.
@@ -37,7 +38,9 @@ class Engine(Protocol):
         ``divisor``. Voxel j is centred on the input voxels j * stride to (j + 1) * stride - 1.
     classes : channels of the output.
     device : "cpu", "cuda" or "mps".
-    bytes_per_voxel : peak memory of ``logits`` divided by its input's voxels, estimated.
+    head : the network's last layer, where it can be left to the caller; else none.
+    bytes_per_voxel : peak memory of ``logits`` (``features`` where there is a head) divided by
+        its input's voxels, estimated.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Engine(Protocol):
     divisor: tuple[int, ...]
     stride: tuple[int, ...]
     classes: int
+    head: Head | None
     bytes_per_voxel: float
 
     def logits(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
@@ -64,6 +68,10 @@ class Engine(Protocol):
         EngineMemoryError : the device's memory does not hold this forward.
         Cancelled : the monitor's token was set; noticed during the forward.
         """
+        ...
+
+    def features(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
+        """What ``head`` makes logits of; only where there is one. As ``logits``, channels first."""
         ...
 
     def probabilities(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:

@@ -18,11 +18,15 @@ from KDSegmentationLogic.networks.registry import build_network
 
 
 class Logits(nn.Module):
-    """A network that ends at the resolution at which it computes its logits."""
+    """A network that ends at the resolution at which it computes its logits.
 
-    def __init__(self, network: nn.Module) -> None:
+    features : end at what its classifier reads; see ``Facts.features``.
+    """
+
+    def __init__(self, network: nn.Module, features: bool = False) -> None:
         super().__init__()
         self.network = network
+        self._features = features
         self.dimensions = int(network.dimensions)  # type: ignore[arg-type]
         low = hasattr(network, "forward_low")
         self.stride: tuple[int, ...] = (
@@ -32,6 +36,8 @@ class Logits(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[n, in_channels, (z,) y, x]`` to ``[n, classes, ...]`` of that size over ``stride``."""
+        if self._features:
+            return self.network.features(x)  # type: ignore[operator]
         return self.network.forward_low(x) if self._low else self.network(x)  # type: ignore[operator]
 
 
@@ -61,7 +67,16 @@ def facts_of(network: nn.Module) -> Facts:
         stride=skeleton.stride,
         layer_bytes=live.peak / voxels,
         logit_bytes=logits.nbytes / voxels,
+        features=_features_of(network),
     )
+
+
+def _features_of(network: nn.Module) -> int | None:
+    """See ``Facts.features``."""
+    if not hasattr(network, "features"):
+        return None
+    channels = int(network.classifier.in_channels)  # type: ignore[union-attr, arg-type]
+    return channels if channels < int(network.classes) else None  # type: ignore[arg-type]
 
 
 def leaves(network: nn.Module) -> list[nn.Module]:

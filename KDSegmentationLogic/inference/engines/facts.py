@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from KDSegmentationLogic.bundles.description import Footprint, Member
 from KDSegmentationLogic.inference.engines.store import kept
 
-VERSION = 1
+VERSION = 2
 """Counts up when a network gives another graph than before, or other facts: what is kept on
 disk is void then."""
 
@@ -22,6 +22,8 @@ class Facts:
     """Of a network; per spatial axis [z,] y, x where there are several.
 
     stride : input voxels that one voxel of its logits stands for.
+    features : channels that its classifier reads, where they are fewer than the classes and the
+        network can end there; else none.
     layer_bytes, logit_bytes : of the tensors alive at the peak of a forward, and of the logits;
         both divided by the input's voxels.
     """
@@ -33,6 +35,7 @@ class Facts:
     stride: tuple[int, ...]
     layer_bytes: float
     logit_bytes: float
+    features: int | None = None
 
     @property
     def footprint(self) -> Footprint:
@@ -45,7 +48,7 @@ def facts_of_member(member: Member) -> Facts:
     found = member.footprint
     if found is None:
         made_of = (member.architecture, str(member.arguments), str(VERSION))
-        found = _decoded(kept("facts", made_of, lambda: _computed(member)))
+        return _decoded(kept("facts", made_of, lambda: _computed(member)))
     return Facts(
         dimensions=member.dimensions,
         in_channels=int(member.arguments["in_channels"]),
@@ -60,14 +63,10 @@ def facts_of_member(member: Member) -> Facts:
 def _computed(member: Member) -> bytes:
     from KDSegmentationLogic.inference.engines.estimate import facts_of_description
 
-    return json.dumps(asdict(facts_of_description(member).footprint)).encode()
+    return json.dumps(asdict(facts_of_description(member))).encode()
 
 
-def _decoded(content: bytes) -> Footprint:
+def _decoded(content: bytes) -> Facts:
     found = json.loads(content)
-    return Footprint(
-        tuple(found["divisor"]),
-        tuple(found["stride"]),
-        found["layer_bytes"],
-        found["logit_bytes"],
-    )
+    shapes = {name: tuple(found[name]) for name in ("divisor", "stride")}
+    return Facts(**{**found, **shapes})

@@ -15,6 +15,7 @@ from KDSegmentationLogic.errors import Cancelled
 from KDSegmentationLogic.files import sha256_of
 from KDSegmentationLogic.inference.engines.base import EngineMemoryError, is_out_of_memory
 from KDSegmentationLogic.inference.engines.facts import VERSION, Facts, facts_of_member
+from KDSegmentationLogic.inference.engines.head import Head, read_head
 from KDSegmentationLogic.inference.engines.openvino_engine import torch_release
 from KDSegmentationLogic.inference.engines.runtimes import onnx_runtime
 from KDSegmentationLogic.inference.engines.store import kept
@@ -31,7 +32,7 @@ _LAYERS_KEEP = 2.5
 def open_onnxruntime(bundle: Bundle, member: Member, device: str, threads: int) -> ONNXEngine:
     """A member's engine, from the bundle's ONNX file or one that is kept here (``store``)."""
     assert device == "cpu"
-    path = bundle.onnx_path(member)
+    path, facts, head = bundle.onnx_path(member), facts_of_member(member), None
     if path:
         graph = path.read_bytes()
     else:
@@ -39,15 +40,17 @@ def open_onnxruntime(bundle: Bundle, member: Member, device: str, threads: int) 
             *(sha256_of(bundle.weight_path(member)), member.architecture, str(member.arguments)),
             *(f"conversion {VERSION}", torch_release()),
         )
-        graph = kept("onnx", made_of, lambda: _converted(bundle, member))
-    return ONNXEngine(session_of(graph, threads), facts_of_member(member), member.temperature)
+        short = facts.features is not None
+        graph = kept("onnx", made_of, lambda: _converted(bundle, member, short))
+        head = read_head(bundle, member) if short else None
+    return ONNXEngine(session_of(graph, threads), facts, member.temperature, head)
 
 
-def _converted(bundle: Bundle, member: Member) -> bytes:
+def _converted(bundle: Bundle, member: Member, short: bool) -> bytes:
     from KDSegmentationLogic.inference.engines import conversion
     from KDSegmentationLogic.inference.engines.estimate import Logits
 
-    return conversion.to_onnx(Logits(conversion.network_of(bundle, member)))
+    return conversion.to_onnx(Logits(conversion.network_of(bundle, member), short))
 
 
 def session_of(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
@@ -63,28 +66,38 @@ def session_of(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
 
 
 class ONNXEngine:
-    """Runs a session of ONNX Runtime on the CPU."""
+    """Runs a session of ONNX Runtime on the CPU; with a ``head`` it ends at its features."""
 
     name = "onnxruntime"
     device = "cpu"
 
     def __init__(
-        self, session: onnxruntime.InferenceSession, facts: Facts, temperature: float = 1.0
+        self,
+        session: onnxruntime.InferenceSession,
+        facts: Facts,
+        temperature: float = 1.0,
+        head: Head | None = None,
     ) -> None:
         self.dimensions, self.divisor, self.stride = facts.dimensions, facts.divisor, facts.stride
-        self.classes = facts.classes
-        self.bytes_per_voxel = _LAYERS_KEEP * facts.layer_bytes + facts.logit_bytes
+        self.classes, self.head = facts.classes, head
+        ends = facts.logit_bytes * (head.channels / facts.classes if head else 1)
+        self.bytes_per_voxel = _LAYERS_KEEP * facts.layer_bytes + ends
         self._temperature = temperature
         self._session = session
 
     def logits(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
         """See ``Engine.logits``."""
+        found = self.features(batch, monitor)
+        return found if self.head is None else np.stack([self.head(each) for each in found])
+
+    def features(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
+        """See ``Engine.features``; without a head the logits."""
         monitor.check()
         options = onnx_runtime().RunOptions()
         options.log_severity_level = 4
         try:
             with _terminated_when_cancelled(options, monitor):
-                [logits] = self._session.run(
+                [result] = self._session.run(
                     ["logits"], {"image": np.ascontiguousarray(batch)}, options
                 )
         except Exception as error:  # its own classes derive from Exception alone
@@ -92,7 +105,7 @@ class ONNXEngine:
             if not is_out_of_memory(error):
                 raise
             raise EngineMemoryError(str(error)) from error
-        return logits
+        return result
 
     def probabilities(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
         """See ``Engine.probabilities``."""

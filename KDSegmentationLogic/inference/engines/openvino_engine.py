@@ -15,6 +15,7 @@ from KDSegmentationLogic.bundles.description import Member
 from KDSegmentationLogic.files import sha256_of
 from KDSegmentationLogic.inference.engines.base import EngineMemoryError, is_out_of_memory
 from KDSegmentationLogic.inference.engines.facts import VERSION, Facts, facts_of_member
+from KDSegmentationLogic.inference.engines.head import Head, read_head
 from KDSegmentationLogic.inference.engines.runtimes import openvino_runtime
 from KDSegmentationLogic.inference.engines.store import kept
 from KDSegmentationLogic.progress import Monitor
@@ -34,9 +35,11 @@ def open_openvino(bundle: Bundle, member: Member, device: str, threads: int) -> 
     """
     runtime = openvino_runtime()
     core, settings = runtime.Core(), settings_of(threads)
+    facts = facts_of_member(member)
+    short = facts.features is not None and member.onnx is None  # a bundle's file has all layers
 
     def compiled() -> bytes:
-        model = core.compile_model(_model(core, bundle, member), device.upper(), settings)
+        model = core.compile_model(_model(core, bundle, member, short), device.upper(), settings)
         return model.export_model().getvalue()
 
     onnx = member.onnx.sha256 if member.onnx else "none"
@@ -50,7 +53,8 @@ def open_openvino(bundle: Bundle, member: Member, device: str, threads: int) -> 
         blob = kept("openvino", made_of, compiled)
         return core.import_model(io.BytesIO(blob), device.upper(), settings)
 
-    return OpenVINOEngine(opened, facts_of_member(member), member.temperature)
+    head = read_head(bundle, member) if short else None
+    return OpenVINOEngine(opened, facts, member.temperature, head)
 
 
 def settings_of(threads: int) -> dict[str, Any]:
@@ -64,14 +68,14 @@ def settings_of(threads: int) -> dict[str, Any]:
     }
 
 
-def _model(core: openvino.Core, bundle: Bundle, member: Member) -> openvino.Model:
+def _model(core: openvino.Core, bundle: Bundle, member: Member, short: bool) -> openvino.Model:
     path = bundle.onnx_path(member)
     if path:
         return core.read_model(path)
     from KDSegmentationLogic.inference.engines import conversion
     from KDSegmentationLogic.inference.engines.estimate import Logits
 
-    return conversion.to_openvino(Logits(conversion.network_of(bundle, member)))
+    return conversion.to_openvino(Logits(conversion.network_of(bundle, member), short))
 
 
 def torch_release() -> str:
@@ -89,6 +93,7 @@ class OpenVINOEngine:
     ----------
     opened : compiles the network, or reads it compiled. Called again after a forward that did
         not come to its end: the compiled network then keeps half of the shapes of that forward.
+    head : where the compiled network ends at its features.
     """
 
     name = "openvino"
@@ -99,25 +104,33 @@ class OpenVINOEngine:
         opened: Callable[[], openvino.CompiledModel],
         facts: Facts,
         temperature: float = 1.0,
+        head: Head | None = None,
     ) -> None:
         self.dimensions, self.divisor, self.stride = facts.dimensions, facts.divisor, facts.stride
-        self.classes = facts.classes
-        self.bytes_per_voxel = _LAYERS_KEEP * facts.layer_bytes + facts.logit_bytes
+        self.classes, self.head = facts.classes, head
+        self._channels = head.channels if head else facts.classes
+        ends = facts.logit_bytes * self._channels / facts.classes
+        self.bytes_per_voxel = _LAYERS_KEEP * facts.layer_bytes + ends
         self._temperature = temperature
         self._opened = opened
         self._model: openvino.CompiledModel | None = opened()
 
     def logits(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
         """See ``Engine.logits``."""
+        found = self.features(batch, monitor)
+        return found if self.head is None else np.stack([self.head(each) for each in found])
+
+    def features(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
+        """See ``Engine.features``; without a head the logits."""
         sizes = [n // s for n, s in zip(batch.shape[2:], self.stride, strict=True)]
         try:
-            logits = np.empty((len(batch), self.classes, *sizes), np.float32)
-            self._run(np.ascontiguousarray(batch), logits, monitor)
+            result = np.empty((len(batch), self._channels, *sizes), np.float32)
+            self._run(np.ascontiguousarray(batch), result, monitor)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             raise EngineMemoryError(str(error)) from error
-        return logits
+        return result
 
     def probabilities(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
         """See ``Engine.probabilities``."""
@@ -133,13 +146,13 @@ class OpenVINOEngine:
         if self._model:
             self._model.release_memory()
 
-    def _run(self, batch: np.ndarray, logits: np.ndarray, monitor: Monitor) -> None:
+    def _run(self, batch: np.ndarray, result: np.ndarray, monitor: Monitor) -> None:
         model = self._model or self._opened()
         self._model = None  # until this forward has come to its end
         request: Any = model.create_infer_request()
         tensor = openvino_runtime().Tensor
         request.set_input_tensor(tensor(batch, shared_memory=True))
-        request.set_output_tensor(tensor(logits, shared_memory=True))
+        request.set_output_tensor(tensor(result, shared_memory=True))
         request.start_async()
         try:
             while not request.wait_for(_POLL_MS):

@@ -12,6 +12,7 @@ from torch import nn
 
 from KDSegmentationLogic.inference.engines.base import EngineMemoryError, is_out_of_memory
 from KDSegmentationLogic.inference.engines.estimate import Logits, facts_of, leaves
+from KDSegmentationLogic.inference.engines.head import Head
 from KDSegmentationLogic.inference.engines.softmax import probabilities_of
 from KDSegmentationLogic.progress import Monitor
 
@@ -30,6 +31,7 @@ class TorchEngine:
     """
 
     name = "torch"
+    head: Head | None = None
 
     def __init__(
         self,
@@ -55,6 +57,10 @@ class TorchEngine:
         """See ``Engine.logits``."""
         with torch.inference_mode(), self._memory_watched():
             return self._forward(batch, monitor).float().contiguous().cpu().numpy()
+
+    def features(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
+        """See ``Engine.features``: there is no head, so these are the logits."""
+        return self.logits(batch, monitor)
 
     def probabilities(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
         """See ``Engine.probabilities``."""
