@@ -7,9 +7,14 @@ from __future__ import annotations
 
 from KDSegmentationLogic.distillation.terms.attention import AttentionTransfer
 from KDSegmentationLogic.distillation.terms.base import Term
+from KDSegmentationLogic.distillation.terms.boundary_kl import BoundaryKL
+from KDSegmentationLogic.distillation.terms.channel_wise import ChannelWise
+from KDSegmentationLogic.distillation.terms.class_affinity import ClassAffinity
+from KDSegmentationLogic.distillation.terms.correlation import Correlation
 from KDSegmentationLogic.distillation.terms.deviation import Deviation
 from KDSegmentationLogic.distillation.terms.i2fv import PrototypeVariation
 from KDSegmentationLogic.distillation.terms.kl import KLDivergence
+from KDSegmentationLogic.distillation.terms.kl_standardised import StandardisedKL
 from KDSegmentationLogic.distillation.terms.masked_boundary import MaskedBoundary
 from KDSegmentationLogic.distillation.terms.mse_probabilities import MseProbabilities
 from KDSegmentationLogic.distillation.terms.region_affinity import RegionAffinity
@@ -18,9 +23,14 @@ from KDSegmentationLogic.distillation.terms.variation_graph import VariationGrap
 
 TERMS: dict[str, type[Term]] = {
     "attention": AttentionTransfer,
+    "boundary_kl": BoundaryKL,
+    "channel_wise": ChannelWise,
+    "class_affinity": ClassAffinity,
     "deviation": Deviation,
+    "dist": Correlation,
     "i2fv": PrototypeVariation,
     "kl": KLDivergence,
+    "kl_standardised": StandardisedKL,
     "masked_boundary": MaskedBoundary,
     "mse_probabilities": MseProbabilities,
     "region_affinity": RegionAffinity,

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from KDSegmentationLogic.distillation.lesson import Lesson
 from KDSegmentationLogic.distillation.terms.base import Term
+from KDSegmentationLogic.distillation.terms.softening import log_probabilities
 
 Where = Literal["all", "teacher_correct", "teacher_better", "boundary"]
 
@@ -65,6 +66,5 @@ def _weights(where: Where, lesson: Lesson) -> Tensor:
     student = functional.cross_entropy(
         lesson.logits.detach().float(), lesson.labels, reduction="none"
     )
-    # a stored probability of 0 stands for anything below half a step of 1/255
-    right = teacher.gather(1, lesson.labels.unsqueeze(1)).squeeze(1).clamp_min(1 / 510)
-    return correct * functional.relu(student + right.log())
+    right = log_probabilities(teacher.gather(1, lesson.labels.unsqueeze(1)).squeeze(1))
+    return correct * functional.relu(student + right)
