@@ -281,6 +281,26 @@ def test_the_border_of_a_small_structure_counts_as_much_as_that_of_a_large_one()
     assert term == pytest.approx(one * (1 + 9 / (count - inner)), rel=1e-5)
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16])
+def test_the_deviation_is_compared_by_its_square_and_teaches_the_second_head_alone(
+    kind: torch.dtype,
+) -> None:
+    told = lesson()
+    said, aim = (torch.rand(told.logits.shape).to(kind).requires_grad_() for _ in "st")
+    logits = told.logits.requires_grad_()
+
+    found = TERMS["deviation"]()(Lesson(logits, told.labels, None, said, aim))
+    found.backward()
+
+    error = (said.detach().double() - aim.detach().double()).numpy()
+    assert float(found.detach()) == pytest.approx((error**2).sum(1).mean(), rel=1e-4)
+    assert found.dtype == torch.float32
+    assert said.grad is not None
+    assert float((said.grad != 0).float().mean()) > 0.99
+    assert aim.grad is None
+    assert logits.grad is None
+
+
 @pytest.mark.parametrize("name", ["kl", "mse_probabilities", "kl_standardised"])
 @pytest.mark.parametrize("where", ["teacher_correct", "teacher_better", "boundary"])
 def test_a_term_of_single_voxels_can_be_weighted_by_voxel(name: str, where: Any) -> None:
