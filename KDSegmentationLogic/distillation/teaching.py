@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from KDSegmentationLogic.distillation.merging import merged
 from KDSegmentationLogic.distillation.reading import FeatureReader, layer_channels
 from KDSegmentationLogic.networks.base import SegmentationNetwork
 
@@ -31,6 +32,8 @@ class OnlineTeacher:
     networks : the members. They are frozen for good.
     layers : what is read of one of them. features_of : its number.
     probabilities : whether they are asked for; else only the member is run that is read.
+    knows : the classes of each member, where they do not know all; see ``merged``.
+    sees : the channels of an image that all of them take; empty: all.
 
     Raises
     ------
@@ -43,7 +46,11 @@ class OnlineTeacher:
         layers: Sequence[str] = (),
         features_of: int = 0,
         probabilities: bool = True,
+        sees: Sequence[int] = (),
+        knows: Sequence[Sequence[int]] = (),
     ) -> None:
+        self._knows = knows
+        self._sees = list(sees)
         self._read, self._probabilities = features_of, probabilities
         self.networks = tuple(network.eval().requires_grad_(False) for network in networks)
         self.channels = layer_channels(self.networks[features_of], layers)
@@ -56,10 +63,13 @@ class OnlineTeacher:
 
     @torch.no_grad()
     def __call__(self, image: Tensor) -> Taught:
-        """``image``: [n, c, ...], of a size that fits all members."""
+        """``image``: [n, c, ...] with all channels, of a size that fits all members."""
+        image = image[:, self._sees] if self._sees else image
         if not self._probabilities:
             self.networks[self._read](image)
             return Taught(None, None, dict(self._reader.features))
         each = [torch.softmax(network(image).float(), dim=1) for network in self.networks]
+        if any(self._knows):
+            return Taught(merged(each, self._knows), None, dict(self._reader.features))
         stacked = torch.stack(each)
         return Taught(stacked.mean(0), stacked.std(0, correction=0), dict(self._reader.features))

@@ -100,6 +100,7 @@ class RunFolder:
             views=best.views,
             whole=best.whole,
             overlap=best.overlap,
+            channels=best.channels,
         )
 
     def trained_members(self, student: Arm) -> tuple[Arm, ...]:

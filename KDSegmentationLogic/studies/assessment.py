@@ -21,10 +21,11 @@ from KDSegmentationLogic.evaluation.table import summarise
 from KDSegmentationLogic.evaluation.uncertainty import auroc, entropy
 from KDSegmentationLogic.files import write_if_new
 from KDSegmentationLogic.imaging.geometry import has_physical_spacing
-from KDSegmentationLogic.imaging.reading import read_channels, read_labels
+from KDSegmentationLogic.imaging.reading import read_labels
 from KDSegmentationLogic.inference.pipeline import Predictor, Result, Settings
 from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.studies.artefacts import RunFolder
+from KDSegmentationLogic.studies.channels import numbers_of
 from KDSegmentationLogic.studies.cost import measure_cost
 from KDSegmentationLogic.studies.definition import Study
 from KDSegmentationLogic.studies.protocol import Protocol
@@ -34,6 +35,7 @@ from KDSegmentationLogic.studies.results import (
     Cost,
     ResultStore,
 )
+from KDSegmentationLogic.training.cases import read_images
 from KDSegmentationLogic.training.dataset import CaseFiles, Dataset
 
 _PROTOCOL = Protocol()
@@ -85,11 +87,13 @@ def assess(
     results, index = [], []
     for number, (model, place) in enumerate(zip(models, places, strict=True)):
         part = monitor.part(number / len(models), (number + 1) / len(models))
+        sees = numbers_of(study.channels, [c.name for c in model.description.channels])
+        given = [replace(case, chosen=sees) for case in cases]
         found = store.load(place)
         if found is None:
-            found = assess_model(model, cases, split, store, place, protocol, part.part(0, 0.7))
+            found = assess_model(model, given, split, store, place, protocol, part.part(0, 0.7))
             store.save(place, found)
-        cost = _cost(store, model, cases[: protocol.timed_cases], protocol, part.part(0.7, 1))
+        cost = _cost(store, model, given[: protocol.timed_cases], protocol, part.part(0.7, 1))
         results.append(_summary(found, cost))
         files = {"results": place.name, "cost": store.cost_file(model, protocol).name}
         temperature = model.description.members[0].temperature
@@ -117,7 +121,7 @@ def assess_model(
     for number, case in enumerate(cases, 1):
         if case.labels is None:
             raise DatasetError(f"The case {case.name} has no labels.", "Take it off the list.")
-        outcome = predictor.segment(read_channels(case.images, Monitor()))
+        outcome = predictor.segment(read_images(case, Monitor()))
         engine = f"{outcome.engine} on {outcome.device}"
         measured.append(
             measure_case(case.name, bundle, outcome, read_labels(case.labels), protocol)

@@ -31,7 +31,9 @@ def write_bundles(
     An ensemble is called ``<bundle>-<ensemble>``, its weights in half precision; a student or
     baseline ``<bundle>-<run>``. Each carries the temperature that fits the validation cases.
     """
-    names = {name: study.members(name) for name in study.ensemble_names}
+    # teachers of some labels each are heard together by students alone
+    whole = [name for name in study.ensemble_names if study.is_whole(name)]
+    names = {name: study.members(name) for name in whole}
     wanted = [(name, arms, study.kind_of(arms)) for name, arms in names.items()]
     wanted += [
         (run.name, (run,), "student" if study.learns_from(run) else "network")
@@ -77,7 +79,8 @@ def _relative(study: Study, name: str) -> str | None:
     for run in study.student_runs:
         ensemble = study.learns_from(run)
         if run.name == name:
-            return f"{study.bundle.name}-{ensemble}" if ensemble else None
+            bundled = ensemble is not None and study.is_whole(ensemble)
+            return f"{study.bundle.name}-{ensemble}" if bundled else None
         if ensemble == name:
             return f"{study.bundle.name}-{run.name}"
     return None
@@ -107,7 +110,8 @@ def common_temperature(
         near = near_structures(case.labels, case.labels, spacing, margin)
         truth.append(case.labels[near])
         for found, runner in zip(given, runners, strict=True):
-            found.append(case_probabilities(case.image, [runner])[:, near])
+            image = case.seen_by(study.sees(arms[0]))
+            found.append(case_probabilities(image, [runner])[:, near])
     return fit_temperature([np.concatenate(g, axis=1) for g in given], np.concatenate(truth))
 
 
@@ -125,7 +129,7 @@ def _description(
         kind=kind,
         title=f"{text.title}, {what}",
         summary=text.summary,
-        channels=study.channels,
+        channels=tuple(study.channels[i] for i in study.sees(arms[0])) or study.channels,
         grid=study.grid,
         members=tuple(arm.member() for arm in arms),
         labels=study.labels,

@@ -22,6 +22,53 @@ def require(condition: bool, problem: str) -> None:
         raise ValueError(problem)
 
 
+def check_sizes(study: Study, arm: Arm) -> None:
+    """A network takes the channels that its arm sees and gives the study's classes.
+
+    Raises
+    ------
+    ValueError : it does not, or the study has no such channel.
+    """
+    known = [channel.name for channel in study.channels]
+    for name in arm.channels:
+        require(
+            name in known,
+            f"{arm.name} sees the channel {name}, but the study has only {', '.join(known)}",
+        )
+    require(len(set(arm.channels)) == len(arm.channels), f"{arm.name} names a channel twice")
+    labels = [label.name for label in study.labels]
+    for name in arm.labels:
+        require(
+            name in labels,
+            f"{arm.name} knows the label {name}, but the study has only {', '.join(labels)}",
+        )
+    require(len(set(arm.labels)) == len(arm.labels), f"{arm.name} names a label twice")
+    seen = arm.channels or known
+    sizes = {"in_channels": len(seen), "classes": len(arm.labels or study.labels) + 1}
+    for key, size in sizes.items():
+        found = arm.arguments[key]
+        what = f" for {', '.join(seen)}" if arm.channels and key == "in_channels" else ""
+        require(found == size, f"the study needs {key} {size}{what}, {arm.name} has {found}")
+    flat = len(arm.patch) <= study.grid.dimensions
+    require(flat, f"{arm.name} is a 3-D network on a 2-D grid")
+
+
+def check_members(study: Study, ensemble: str) -> None:
+    """They all see the same channels: a bundle has one list of them.
+
+    Raises
+    ------
+    ValueError : they do not.
+    """
+    first, *others = study.members(ensemble)
+    for other in others:
+        require(
+            study.sees(other) == study.sees(first),
+            f"{first.name} and {other.name} are in the ensemble {ensemble} and see different "
+            "channels",
+        )
+
+
 def in_order(study: Study) -> tuple[str, ...]:
     """The ensembles' names, each after those that its members learn from.
 
@@ -44,6 +91,57 @@ def in_order(study: Study) -> tuple[str, ...]:
     for name in study.ensemble_names:
         visit(name, ())
     return tuple(done)
+
+
+def check_terms(study: Study, arm: Arm) -> None:
+    """The losses say something of as many classes as there are.
+
+    Raises
+    ------
+    ValueError : they do not.
+    """
+    classes = len(study.labels) + 1
+    for name, term in Objective(arm.schedule.losses).terms.items():
+        require(
+            classes >= term.fewest_classes,
+            f"the loss {name} of {arm.name} needs {term.fewest_classes} classes with background, "
+            f"the study has {classes}",
+        )
+
+
+def check_student(study: Study, arm: Arm) -> None:
+    """A student's teachers are there and can give what it learns from.
+
+    Raises
+    ------
+    ValueError : they are not, or cannot.
+    """
+    require(not arm.labels, f"{arm.name} is a student: it learns all labels")
+    if not Objective(arm.schedule.losses).needs_teacher:
+        learns = arm.architecture != BEST_MEMBER
+        require(learns, f"{arm.name} names no ensemble to take the best member of")
+        return
+    check_terms(study, arm)
+    check_terms(study, arm)
+    distils = study.distilled(arm)
+    members = study.members(distils.ensemble)
+    if distils.paired:
+        require(
+            len(members) == len(arm.runs()),
+            f"{arm.name} is paired with {len(members)} members of {distils.ensemble}, "
+            f"but has {len(arm.runs())} runs",
+        )
+    if distils.meanwhile:
+        for run in arm.runs():
+            check_pair(study, run)
+    if distils.out_of_fold:
+        require(
+            all(member.fold is not None for member in members),
+            f"{arm.name} wants targets out of fold, but its teachers have no folds",
+        )
+    for run in arm.runs():
+        check_labels(study, run)
+        check_online(study, run)
 
 
 def check_pair(study: Study, student: Arm) -> None:
@@ -92,6 +190,36 @@ def check_pair(study: Study, student: Arm) -> None:
     require(
         not objective.layers,
         f"{student.name} is trained beside its teacher, whose features no term can read then",
+    )
+
+
+def check_labels(study: Study, student: Arm) -> None:
+    """Teachers of some labels each know all labels together, and none of them twice.
+
+    Raises
+    ------
+    ValueError : they do not, or the student asks for what they cannot give together.
+    """
+    distils = study.distilled(student)
+    kinds = {study.knows(member) for member in study.teaching(distils)}
+    if not any(kinds):
+        return
+    known = [k for kind in kinds for k in (kind or range(1, len(study.labels) + 1))]
+    for k, label in enumerate(study.labels, 1):
+        require(k in known, f"no teacher of {student.name} knows {label.name}")
+        require(
+            known.count(k) == 1,
+            f"the teachers of {student.name} that know {label.name} differ in what else they know",
+        )
+    stored = distils.out_of_fold or distils.unlabelled or distils.meanwhile
+    require(
+        not (stored or student.architecture == BEST_MEMBER),
+        f"{student.name} learns from teachers of some labels each: neither out_of_fold, unlabelled "
+        f"nor meanwhile go with them, nor {BEST_MEMBER}",
+    )
+    require(
+        not Objective(student.schedule.losses).needs_deviation,
+        f"{student.name} learns from teachers of some labels each, which have no deviation",
     )
 
 

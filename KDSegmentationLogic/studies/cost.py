@@ -14,7 +14,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from KDSegmentationLogic.bundles.bundle import Bundle
 from KDSegmentationLogic.bundles.weights import load_network
 from KDSegmentationLogic.child import in_child
-from KDSegmentationLogic.imaging.reading import read_channels
 from KDSegmentationLogic.inference.engines.head import Head
 from KDSegmentationLogic.inference.engines.registry import available_cores
 from KDSegmentationLogic.inference.peak import PeakMemory
@@ -23,6 +22,7 @@ from KDSegmentationLogic.inference.predict import Runner, plan_passes, predict
 from KDSegmentationLogic.inference.preprocess import preprocess
 from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.studies.results import Cost
+from KDSegmentationLogic.training.cases import read_images
 from KDSegmentationLogic.training.dataset import CaseFiles
 
 
@@ -41,10 +41,10 @@ def _measure(work: tuple[Bundle, tuple[CaseFiles, ...]], monitor: Monitor) -> Co
     load = psutil.getloadavg()[0]
     with PeakMemory() as memory:
         predictor = Predictor(bundle)
-        predictor.segment(read_channels(cases[0].images, Monitor()))
+        predictor.segment(read_images(cases[0], Monitor()))
     total, network, cpu = [], [], []
     for number, case in enumerate(cases, 1):
-        images = read_channels(case.images, Monitor())
+        images = read_images(case, Monitor())
         start, worked = time.perf_counter(), time.process_time()
         outcome = predictor.segment(images)
         cpu.append(time.process_time() - worked)
@@ -78,7 +78,7 @@ def case_macs(bundle: Bundle, networks: Sequence[nn.Module], case: CaseFiles) ->
     The networks become empty shells (torch's meta device): nothing is computed but sizes.
     """
     description = bundle.description
-    images = read_channels(case.images, Monitor())
+    images = read_images(case, Monitor())
     array = preprocess(images, description.channels, description.grid).array
     counters = [MacCounter(network) for network in networks]
     pairs = zip(description.members, counters, strict=True)

@@ -28,6 +28,7 @@ from KDSegmentationLogic.bundles.description import (
 )
 from KDSegmentationLogic.errors import TrainingError, UsageError
 from KDSegmentationLogic.studies import checks
+from KDSegmentationLogic.studies.channels import numbers_of
 from KDSegmentationLogic.studies.checks import require as _require
 from KDSegmentationLogic.studies.names import BEST_MEMBER as BEST_MEMBER
 from KDSegmentationLogic.studies.protocol import Protocol
@@ -94,6 +95,10 @@ class Arm:
     Fields as in ``Member`` and ``Schedule``, and:
 
     seed, seeds : one of them. The runs of several are called ``<name>-s<seed>``.
+    channels : names of the study's channels that its network sees, in the study's order; empty:
+        all of them. Teacher and student may see different ones (a missing modality).
+    labels : names of the study's labels that a teacher knows; empty: all of them. The others
+        are background to it. Several such teachers are merged for a student of all of them.
     folds : train once a fold, without the cases of that fold (whose patients stay together);
         called ``<name>-f<fold>``. ``fold`` is set in each run and not in a study file.
     distils : for a student that learns from an ensemble.
@@ -112,6 +117,8 @@ class Arm:
     whole: bool = True
     overlap: float = 0.5
     distils: Distils | None = None
+    channels: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # now, and not after the hours that the arms before it train
@@ -132,8 +139,8 @@ class Arm:
         )
         if self.architecture == BEST_MEMBER:
             _require(
-                not (self.arguments or self.patch or self.views),
-                f"{BEST_MEMBER} takes arguments, patch and views from that member",
+                not (self.arguments or self.patch or self.views or self.channels),
+                f"{BEST_MEMBER} takes arguments, patch, views and channels from that member",
             )
         else:
             self._check_network()
@@ -254,9 +261,11 @@ class Study:
             _require(arm.architecture != BEST_MEMBER, f"the teacher {arm.name} has no members")
         for arm in (*self.teachers, *self.students):
             if arm.architecture != BEST_MEMBER:
-                self._check_sizes(arm)
+                checks.check_sizes(self, arm)
+        for name in self.ensemble_names:
+            checks.check_members(self, name)
         for arm in self.students:
-            self._check_student(arm)
+            checks.check_student(self, arm)
         checks.in_order(self)
 
     def _check_ensembles(self) -> None:
@@ -266,7 +275,9 @@ class Study:
         for ensemble in self.ensembles:
             _require(bool(ensemble.members), f"the ensemble {ensemble.name} has no member")
             for name in ensemble.members:
-                _require(name in known, f"{ensemble.name} names {name}, which is no teacher or student")
+                _require(
+                    name in known, f"{ensemble.name} names {name}, which is no teacher or student"
+                )
                 _require(
                     known[name].architecture != BEST_MEMBER,
                     f"{ensemble.name} names {name}, whose architecture is not known yet",
@@ -277,38 +288,6 @@ class Study:
         # bundles are called after either
         _require(not both, "an ensemble and a student have one name")
 
-    def _check_sizes(self, arm: Arm) -> None:
-        sizes = {"in_channels": len(self.channels), "classes": len(self.labels) + 1}
-        for key, size in sizes.items():
-            found = arm.arguments[key]
-            _require(found == size, f"the study needs {key} {size}, {arm.name} has {found}")
-        flat = len(arm.patch) <= self.grid.dimensions
-        _require(flat, f"{arm.name} is a 3-D network on a 2-D grid")
-
-    def _check_student(self, arm: Arm) -> None:
-        if not Objective(arm.schedule.losses).needs_teacher:
-            learns = arm.architecture != BEST_MEMBER
-            _require(learns, f"{arm.name} names no ensemble to take the best member of")
-            return
-        distils = self.distilled(arm)
-        members = self.members(distils.ensemble)
-        if distils.paired:
-            _require(
-                len(members) == len(arm.runs()),
-                f"{arm.name} is paired with {len(members)} members of {distils.ensemble}, "
-                f"but has {len(arm.runs())} runs",
-            )
-        if distils.meanwhile:
-            for run in arm.runs():
-                checks.check_pair(self, run)
-        if distils.out_of_fold:
-            _require(
-                all(member.fold is not None for member in members),
-                f"{arm.name} wants targets out of fold, but its teachers have no folds",
-            )
-        for run in arm.runs():
-            checks.check_online(self, run)
-
     @property
     def teacher_runs(self) -> tuple[Arm, ...]:
         return tuple(run for arm in self.teachers for run in arm.runs())
@@ -316,6 +295,19 @@ class Study:
     @property
     def student_runs(self) -> tuple[Arm, ...]:
         return tuple(run for arm in self.students for run in arm.runs())
+
+    def sees(self, arm: Arm) -> tuple[int, ...]:
+        """The numbers of the channels that an arm's network sees; empty: all of them."""
+        return numbers_of(self.channels, arm.channels) if arm.channels else ()
+
+    def knows(self, arm: Arm) -> tuple[int, ...]:
+        """The classes, from 1 on, that an arm's network gives; empty: all of them."""
+        known = [i for i, label in enumerate(self.labels, 1) if label.name in arm.labels]
+        return () if len(known) == len(self.labels) else tuple(known)
+
+    def is_whole(self, ensemble: str) -> bool:
+        """Whether all its members give all classes, so that it can be bundled."""
+        return not any(self.knows(member) for member in self.members(ensemble))
 
     @property
     def ensemble_names(self) -> tuple[str, ...]:

@@ -12,12 +12,13 @@ from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.assessment import assess, note_measured
 from KDSegmentationLogic.studies.bundling import write_bundles
-from KDSegmentationLogic.studies.definition import Arm, read_study
+from KDSegmentationLogic.studies.channels import dataset_of
+from KDSegmentationLogic.studies.definition import Arm, Study, read_study
 from KDSegmentationLogic.studies.names import STAGES
 from KDSegmentationLogic.studies.report import write_report
 from KDSegmentationLogic.studies.scheduling import Scheduler
 from KDSegmentationLogic.studies.stages import compute_targets, train_arms
-from KDSegmentationLogic.training.dataset import Dataset, find_dataset
+from KDSegmentationLogic.training.dataset import Dataset
 
 
 def run_study(
@@ -45,7 +46,7 @@ def run_study(
     study_file, data = study_file.resolve(), data.resolve()
     study = read_study(study_file)
     run = RunFolder(folder.resolve(), study)
-    dataset = find_dataset(study.dataset, data)
+    dataset = dataset_of(study, data)
     wanted = STAGES[: STAGES.index(until) + 1]
     run.keep_study(study_file)
 
@@ -107,4 +108,14 @@ def _work_off(
     compute_targets(study, dataset, run, wait, monitor.part(0.6, 0.65))
     if "students" in wanted:
         alone = [a for a in study.student_runs if study.learns_from(a) is None] if first else []
-        train([*wait, *alone], monitor.part(0.65, 1))
+        train(first_seeds_first(study, [*wait, *alone]), monitor.part(0.65, 1))
+
+
+def first_seeds_first(study: Study, runs: Sequence[Arm]) -> list[Arm]:
+    """In the study's order, the first run of every arm before the second of any.
+
+    A study that is stopped has then compared most of its arms, if with fewer seeds.
+    """
+    rounds = {run.name: n for arm in study.students for n, run in enumerate(arm.runs())}
+    place = {run.name: n for n, run in enumerate(study.student_runs)}
+    return sorted(runs, key=lambda run: (rounds[run.name], place[run.name]))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from KDSegmentationLogic.distillation.merging import merged
 from KDSegmentationLogic.distillation.teaching import OnlineTeacher
 from KDSegmentationLogic.errors import DatasetError, TrainingError, UsageError
 from KDSegmentationLogic.inference.engines.registry import available_cores
@@ -16,11 +17,12 @@ from KDSegmentationLogic.inference.engines.torch_engine import TorchEngine
 from KDSegmentationLogic.inference.predict import Runner
 from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.studies.artefacts import RunFolder
+from KDSegmentationLogic.studies.channels import dataset_of
 from KDSegmentationLogic.studies.definition import Arm, Distils, Study, read_study
 from KDSegmentationLogic.studies.scheduling import Scheduler, Task
 from KDSegmentationLogic.training.cases import TrainingCase, load_cases
 from KDSegmentationLogic.training.cotraining import Learner, train_together
-from KDSegmentationLogic.training.dataset import CaseFiles, Dataset, find_dataset
+from KDSegmentationLogic.training.dataset import CaseFiles, Dataset
 from KDSegmentationLogic.training.folds import folds_by_group
 from KDSegmentationLogic.training.hardware import Hardware, open_fabric
 from KDSegmentationLogic.training.losses import Objective
@@ -87,14 +89,20 @@ def train_arm(
     except ValueError as error:
         known = ", ".join(a.name for a in (*study.teacher_runs, *study.student_runs))
         raise UsageError(f"In {study_file}: {error}.", f"Choose from: {known}.") from None
-    dataset = find_dataset(study.dataset, data)
+    dataset = dataset_of(study, data)
     training = training_cases(study, dataset, folder, arm, monitor.part(0, 0.02))
     validation = read_cases(study, folder, dataset.split("val"), monitor.part(0.02, 0.03))
+    knows = study.knows(arm)
+    training, validation = (
+        [case.of_classes(knows) for case in cases] for cases in (training, validation)
+    )
     fabric = open_fabric(hardware or Hardware("cpu"))
     resolved = folder.resolved(arm)
     if _is_beside_its_teacher(study, arm):
         (teacher,) = study.teaching(study.distilled(arm))
-        leads, learns = (Learner(a.member(), a.schedule, a.run_seed) for a in (teacher, arm))
+        leads, learns = (
+            Learner(a.member(), a.schedule, a.run_seed, study.sees(a)) for a in (teacher, arm)
+        )
         both = train_together(
             leads,
             learns,
@@ -121,6 +129,7 @@ def train_arm(
         fabric,
         folder.logs(arm),
         _online_teacher(study, folder, arm),
+        study.sees(resolved),
     )
     trained = trainer.run(monitor.part(0.03, 1))
     if fabric.is_global_zero:
@@ -164,7 +173,12 @@ def _online_teacher(study: Study, folder: RunFolder, arm: Arm) -> OnlineTeacher 
     read = study.arm(named) if named else folder.best(members)
     networks = [folder.network(member) for member in members]
     return OnlineTeacher(
-        networks, objective.layers, members.index(read), objective.reads_probabilities
+        networks,
+        objective.layers,
+        members.index(read),
+        objective.reads_probabilities,
+        study.sees(members[0]),
+        [study.knows(member) for member in members],
     )
 
 
@@ -258,13 +272,16 @@ def _compute_targets(
                 f"Every member of {distils.ensemble} was trained on {case.name}.",
                 "Give the members folds that leave each case out once.",
             )
-        each = [case_probabilities(case.image, [runner]) for runner in teaching]
-        targets.save(
-            case.name,
-            np.mean(each, axis=0),
-            np.std(each, axis=0),
-            agreement(p.argmax(0) for p in each),
-        )
+        image = case.seen_by(study.sees(members[0]))
+        each = [case_probabilities(image, [runner]) for runner in teaching]
+        knows = [study.knows(arm) for arm in members]
+        if any(knows):
+            heard = merged([torch.from_numpy(p)[None] for p in each], knows)[0].numpy()
+            # members that know different structures have nothing to agree on
+            targets.save(case.name, heard, np.zeros_like(heard), 1.0)
+        else:
+            agreed = agreement(p.argmax(0) for p in each)
+            targets.save(case.name, np.mean(each, axis=0), np.std(each, axis=0), agreed)
         monitor.report(0.1 + 0.9 * number / len(cases), f"soft target of {case.name}")
 
 

@@ -301,7 +301,7 @@ WRONG: dict[str, tuple[str, Any, str]] = {
     "best member with arguments": (
         "students.0.architecture",
         "best_member",
-        r"students\[0\]: best_member takes arguments, patch and views from that member",
+        r"students\[0\]: best_member takes arguments, patch, views and channels from that member",
     ),
     "volumes of pictures": ("grid", {"dimensions": 2}, r"study: volume is a 3-D network on a 2-D"),
 }
