@@ -179,6 +179,7 @@ set(PACKAGE_SCRIPTS
   "KDSegmentationLogic/studies/artefacts.py"
   "KDSegmentationLogic/studies/assessment.py"
   "KDSegmentationLogic/studies/bundling.py"
+  "KDSegmentationLogic/studies/channels.py"
   "KDSegmentationLogic/studies/checks.py"
   "KDSegmentationLogic/studies/cost.py"
   "KDSegmentationLogic/studies/definition.py"

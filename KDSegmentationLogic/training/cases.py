@@ -40,6 +40,17 @@ class TrainingCase:
         """
         return self.image[list(sees)] if sees else self.image
 
+    def of_classes(self, knows: Sequence[int]) -> TrainingCase:
+        """With these classes alone, numbered anew from 1; all others are background.
+
+        With all of them where none is named.
+        """
+        if not knows:
+            return self
+        number = np.zeros(max(*knows, int(self.labels.max())) + 1, np.uint8)
+        number[list(knows)] = np.arange(1, len(knows) + 1)
+        return replace(self, labels=number[self.labels])
+
     def with_soft(self, soft: np.ndarray, deviation: np.ndarray | None = None) -> TrainingCase:
         if soft.shape[1:] != self.labels.shape:
             raise DatasetError(
