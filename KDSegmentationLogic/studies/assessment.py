@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from KDSegmentationLogic.bundles.writing import update_bundle
 from KDSegmentationLogic.errors import DatasetError
 from KDSegmentationLogic.evaluation.calibration import calibration, near_structures
 from KDSegmentationLogic.evaluation.confusion import confusion_matrix
-from KDSegmentationLogic.evaluation.structures import compare_labels
+from KDSegmentationLogic.evaluation.structures import StructureResult, compare_labels
 from KDSegmentationLogic.evaluation.table import summarise
 from KDSegmentationLogic.evaluation.uncertainty import auroc, entropy
 from KDSegmentationLogic.files import write_if_new
@@ -136,9 +136,7 @@ def measure_case(
 ) -> CaseResult:
     """All figures of one case. ``outcome`` with its probabilities."""
     names = {label.value: label.name for label in bundle.description.labels}
-    structures = compare_labels(
-        outcome.labels, reference, names, case=case, tolerance=protocol.surface_tolerance
-    )
+    structures = compare_structures(outcome.labels, reference, names, case, protocol)
     said, truth = (sitk.GetArrayViewFromImage(image) for image in (outcome.labels, reference))
     unit = (1.0,) * reference.GetDimension()
     spacing = reference.GetSpacing()[::-1] if has_physical_spacing(reference) else unit
@@ -163,6 +161,36 @@ def measure_case(
         error_auroc=auroc(doubt, probabilities.argmax(0) != classes),
         confusion=confusion,
     )
+
+
+def compare_structures(
+    said: sitk.Image,
+    reference: sitk.Image,
+    names: Mapping[int, str],
+    case: str,
+    protocol: Protocol,
+) -> list[StructureResult]:
+    """Label by label, or region by region where the protocol has some.
+
+    names : of the labels' values. A region's value is its number, from 1.
+    """
+    tolerance = protocol.surface_tolerance
+    if not protocol.regions:
+        return compare_labels(said, reference, names, case=case, tolerance=tolerance)
+    found = []
+    for number, region in enumerate(protocol.regions, 1):
+        ours, true = (_union(image, region.labels, number) for image in (said, reference))
+        named = {number: region.name}
+        found += compare_labels(ours, true, named, case=case, tolerance=tolerance)
+    return found
+
+
+def _union(labels: sitk.Image, values: Sequence[int], number: int) -> sitk.Image:
+    """A label map in which voxels of these values have the number, all others 0."""
+    inside = np.isin(sitk.GetArrayViewFromImage(labels), values)
+    union = sitk.GetImageFromArray(inside.astype(np.uint8) * number)
+    union.CopyInformation(labels)
+    return union
 
 
 def with_members(bundles: Sequence[Bundle]) -> list[Bundle]:

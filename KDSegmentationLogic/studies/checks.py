@@ -22,6 +22,19 @@ def require(condition: bool, problem: str) -> None:
         raise ValueError(problem)
 
 
+def check_regions(study: Study) -> None:
+    """The regions that are measured are unions of the study's labels.
+
+    Raises
+    ------
+    ValueError : they are not.
+    """
+    known = {label.value for label in study.labels}
+    for region in study.evaluation.regions:
+        for value in region.labels:
+            require(value in known, f"the region {region.name} has the label {value}, unknown here")
+
+
 def check_sizes(study: Study, arm: Arm) -> None:
     """A network takes the channels that its arm sees and gives the study's classes.
 

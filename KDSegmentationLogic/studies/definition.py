@@ -250,6 +250,7 @@ class Study:
         for what in ("value", "name"):
             values = {getattr(label, what) for label in self.labels}
             _require(len(values) == len(self.labels), f"two labels have the same {what}")
+        checks.check_regions(self)
         # folders and files are named after the arms, and Windows does not tell A from a
         _distinct([arm.name for arm in (*self.teacher_runs, *self.student_runs)], "arms")
         self._check_ensembles()

@@ -128,7 +128,8 @@ _NO_COST = Text("No cost was measured.")
 
 
 def _metrics(content: Content) -> list[Metric]:
-    structures = [structure_dice(label.name) for label in content.study.labels]
+    names = content.protocol.names(content.study.labels)
+    structures = [structure_dice(name) for name in names]
     return [DICE, *(structures if len(structures) > 1 else []), HD95, ECE]
 
 

@@ -136,6 +136,8 @@ class ResultStore:
         measured_by: list[Any] = [how.surface_tolerance, how.foreground_margin, how.bins]
         if how.pixels:
             measured_by.append("pixels")
+        if how.regions:
+            measured_by.append(list(how.regions))
         key = _hash([_VERSION, _measured_part(bundle), split, list(cases), measured_by])
         return self.root / "results" / f"{split}-{bundle.name}-{key}"
 

@@ -4,6 +4,7 @@ folder to a student that segments a single image."""
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,11 @@ from KDSegmentationLogic.bundles.decoding import DecodingError, decode
 from KDSegmentationLogic.commands.main import main
 from KDSegmentationLogic.errors import DatasetError
 from KDSegmentationLogic.studies.artefacts import RunFolder
+from KDSegmentationLogic.studies.assessment import compare_structures
 from KDSegmentationLogic.studies.channels import dataset_of
 from KDSegmentationLogic.studies.definition import Study, read_study
+from KDSegmentationLogic.studies.protocol import Protocol, Region
+from KDSegmentationLogic.studies.reporting.content import gather
 from KDSegmentationLogic.studies.run import first_seeds_first, run_study
 from Testing.training.made_layouts import write_image, write_json
 
@@ -141,8 +145,36 @@ def test_the_student_learns_from_voxels_and_prototypes_of_the_teacher(folder: Ru
 def test_every_arm_is_measured_on_the_channels_that_it_sees(folder: RunFolder) -> None:
     (report,) = folder.root.glob("report-*/val.json")
 
+    rows = {row["arm"]: row for row in json.loads(report.read_text("utf-8"))}
     for name in ("teacher", "protokd-t1ce", "kl-two"):
-        assert f'"{folder.study.bundle.name}-{name}"' in report.read_text("utf-8")
+        measured = rows[f"{folder.study.bundle.name}-{name}"]["dice"]
+        assert list(measured) == ["Whole tumour", "Tumour core", "Enhancing tumour"]
+
+
+def test_arms_that_see_different_contrasts_count_as_different_networks(folder: RunFolder) -> None:
+    networks = {group.name: group.network for group in gather(folder, "", "").groups}
+
+    assert networks["protokd-t1ce"].endswith(" of T1ce")
+    assert networks["kl-two"].endswith(" of T2, FLAIR")
+
+
+def test_a_region_is_compared_as_one_structure() -> None:
+    said, truth = np.zeros((2, 3, 3, 3), np.uint8)
+    said[0, 0], truth[0, 0] = (1, 2, 4), (4, 2, 0)
+    protocol = Protocol(regions=(Region("all", (1, 2, 4)), Region("core", (1, 4))))
+    images = [sitk.GetImageFromArray(array) for array in (said, truth)]
+
+    found = compare_structures(*images, {1: "a", 2: "b", 4: "c"}, "case", protocol)
+
+    assert {s.name: s.dice for s in found} == pytest.approx({"all": 4 / 5, "core": 2 / 3})
+
+
+def test_a_region_of_a_label_that_is_not_there_is_refused() -> None:
+    made = content()
+    made["evaluation"] = {"regions": [{"name": "core", "labels": [1, 3]}]}
+
+    with pytest.raises(DecodingError, match="the region core has the label 3, unknown here"):
+        study_of(made)
 
 
 def test_the_students_bundle_segments_one_image(folder: RunFolder, tmp_path: Path) -> None:

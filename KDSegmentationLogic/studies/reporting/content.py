@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from KDSegmentationLogic.bundles.decoding import decode
 from KDSegmentationLogic.errors import UsageError
 from KDSegmentationLogic.evaluation.statistics import by_unit
 from KDSegmentationLogic.studies.artefacts import RunFolder
@@ -139,7 +140,7 @@ def gather(folder: RunFolder, plan: str, command: str) -> Content:
         study=folder.study,
         groups=tuple(groups),
         splits=tuple(listings),
-        protocol=Protocol(**last["protocol"]),
+        protocol=decode(Protocol, last["protocol"], "protocol"),
         patients={k: v for found in listings.values() for k, v in found["patients"].items()},
         missing=tuple(missing),
         openings=tuple(ResultStore(folder.root).openings()),
@@ -224,11 +225,13 @@ def _teacher_of(study: Study, distils: Distils) -> str:
 
 
 def _network(folder: RunFolder, arm: Arm) -> str:
-    """Architecture and arguments as one text."""
+    """Architecture, arguments and what it sees of the channels as one text."""
     if any(not folder.is_trained(one) for one in _needed(folder.study, arm)):
         return arm.architecture
     arm = folder.resolved(arm)
-    return f"{arm.architecture} {json.dumps(arm.arguments, sort_keys=True)}"
+    sees = [folder.study.channels[i].name for i in folder.study.sees(arm)]
+    of = f" of {', '.join(sees)}" if sees else ""
+    return f"{arm.architecture} {json.dumps(arm.arguments, sort_keys=True)}{of}"
 
 
 def _needed(study: Study, arm: Arm) -> Sequence[Arm]:

@@ -66,7 +66,7 @@ def count_text(value: float) -> str:
 
 def accuracy(content: Content, split: str) -> Table:
     """Dice with its interval, each structure's Dice, distances, surface Dice."""
-    names = [label.name for label in content.study.labels]
+    names = content.protocol.names(content.study.labels)
     unit = _unit(content)
     within = f"{content.protocol.surface_tolerance:g} {unit}"
     head = ["arm", "role", "seeds", "mean Dice", "95 % interval", *(f"Dice {n}" for n in names)]
