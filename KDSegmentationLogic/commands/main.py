@@ -13,14 +13,23 @@ import traceback
 from collections.abc import Sequence
 
 from KDSegmentationLogic import __version__
-from KDSegmentationLogic.commands import compare, demo, evaluate, export, models, segment, study
+from KDSegmentationLogic.commands import (
+    compare,
+    data,
+    demo,
+    evaluate,
+    export,
+    models,
+    segment,
+    study,
+)
 from KDSegmentationLogic.commands.console import describe, speak_utf8
 from KDSegmentationLogic.commands.options import add_general
 from KDSegmentationLogic.errors import Cancelled, UsageError
 
 DONE, FAILED, BAD_USAGE = 0, 1, 2
 
-_COMMANDS = (models, segment, compare, evaluate, export, study, demo)
+_COMMANDS = (models, segment, compare, evaluate, export, study, data, demo)
 
 
 def parser() -> argparse.ArgumentParser:
