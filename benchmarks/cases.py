@@ -48,9 +48,9 @@ PHANTOMS |= {
     for classes in (4, 20)
     for network in ("instance", "ensemble")
 }
-# one box of mm that holds ever more voxels, all of them seen by the network
+# of one spacing, ever larger
 PHANTOMS |= {
-    f"grow{z}-4": Phantom((x, x, z), (0.7, 0.7, 1.5), SEEN, 4)
+    f"grow{x}x{z}-4": Phantom((x, x, z), (0.7, 0.7, 1.5), SEEN, 4)
     for x, z in ((128, 80), (192, 160), (256, 160), (384, 160), (384, 256), (512, 200), (512, 250))
 }
 PHANTOMS["tiny-4"] = Phantom((64, 48, 32), (2.8, 2.8, 2.5), (2.0, 2.0, 2.0), 4)
@@ -69,8 +69,18 @@ def prepare(folder: Path, case: str, steps: int) -> None:
         else:
             facts = _prepare_phantom(folder, case, steps)
         (folder / "case.json").write_text(json.dumps(facts), encoding="utf-8")
+        _convert(folder / "bundle")
     if not (folder / "crop.nii").is_file():
         _cut_crop(folder)
+
+
+def _convert(bundle: Path) -> None:
+    """For the engines that keep what they converted: a first run that does it needs torch."""
+    from KDSegmentationLogic.bundles.bundle import load_bundle
+    from KDSegmentationLogic.inference.pipeline import Predictor, Settings
+
+    for engine in ("openvino", "onnxruntime"):
+        Predictor(load_bundle(bundle), Settings("cpu", engine, os.cpu_count()))
 
 
 def images_of(folder: Path) -> list[Path]:

@@ -21,7 +21,8 @@ if __name__ == "__main__":
     sys.path[0] = str(ROOT)  # in place of this folder, whose modules are benchmarks.* here
 
 SIZES = (
-    "grow80-4", "grow160-4", "ct160-4", "ct128-4", "grow200-4", "grow250-4", "ct300-4",
+    "grow128x80-4", "grow192x160-4", "grow256x160-4", "grow384x160-4", "grow512x200-4",
+    "grow512x250-4", "ct300-4",
 )  # fmt: skip
 CLASSES = tuple(f"ct128-{classes}" for classes in (4, 8, 20, 50, 104))
 
