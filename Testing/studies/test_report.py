@@ -175,6 +175,20 @@ def test_a_student_without_a_baseline_is_held_against_a_teacher_of_its_network(
     assert ("student", "slices") not in pairs
 
 
+def test_students_of_other_losses_are_held_against_the_first_of_them(content: Content) -> None:
+    student = next(group for group in content.groups if group.name == "student")
+    others = [replace(student, name=name) for name in ("second", "third")]
+    elsewhere = replace(student, name="out-of-fold", out_of_fold=True)
+    groups = (*content.groups, *others, elsewhere)
+    names = {"student", "second", "third", "out-of-fold"}
+    pairs = {(a.first, a.second) for a in answers(replace(content, groups=groups), DICE)}
+    assert {pair for pair in pairs if set(pair) <= names} == {
+        ("second", "student"),
+        ("third", "student"),
+        *((name, "out-of-fold") for name in ("student", "second", "third")),
+    }
+
+
 def test_patients_are_the_units(found: dict[tuple[str, str], Answer]) -> None:
     assert {answer.comparison.units for answer in found.values()} == {len(CASES) // 2}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,7 +75,9 @@ def answers(content: Content, metric: Metric) -> list[Answer]:
       against a teacher of that network;
     - each student against the ensemble (or the single teachers, run by run) that it learnt
       from, with non-inferiority in Dice;
-    - students that differ in where their targets come from, and ensembles, against each other.
+    - students that differ in where their targets come from, and ensembles, against each other;
+    - students that differ in their losses alone against the first of them in the study file: all
+      against all would be so many comparisons that none could count.
     """
     questions = [q for q in _questions(content, metric) if set(q.values[0]) == set(q.values[1])]
     found = []
@@ -122,16 +124,33 @@ def _questions(content: Content, metric: Metric) -> list[_Question]:
         for teacher in known or [m for m in content.of_role("member") if m.name == student.distils]:
             question = _between(content, student, teacher, metric)
             found.append(replace(question, replaces=True))
-    for number, first in enumerate(students):
-        for second in students[number + 1 :]:
-            targets = [(s.distils, s.out_of_fold, s.meanwhile) for s in (first, second)]
-            if first.network == second.network and targets[0] != targets[1]:
-                found.append(_between(content, first, second, metric))
+    found += [_between(content, a, b, metric) for a, b in _beside_each_other(students)]
     for number, first in enumerate(ensembles):
         for second in ensembles[number + 1 :]:
             if second.has(split):
                 found.append(_between(content, first, second, metric))
     return found
+
+
+def _beside_each_other(students: Sequence[Group]) -> list[tuple[Group, Group]]:
+    """Pairs of one network, of which either differs in its targets, or the second in its losses."""
+    pairs, seen = [], set()
+    for number, first in enumerate(students):
+        kind = _targets(first)
+        leads = (first.network, kind) not in seen
+        seen.add((first.network, kind))
+        for second in students[number + 1 :]:
+            if first.network != second.network:
+                continue
+            if _targets(second) != kind:
+                pairs.append((first, second))
+            elif leads:
+                pairs.append((second, first))
+    return pairs
+
+
+def _targets(student: Group) -> tuple[str | None, bool, bool]:
+    return student.distils, student.out_of_fold, student.meanwhile
 
 
 def _against_members(content: Content, ensemble: Group, metric: Metric) -> list[_Question]:

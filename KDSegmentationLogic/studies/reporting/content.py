@@ -188,7 +188,8 @@ def _groups(folder: RunFolder, models: dict[str, Run]) -> tuple[list[Group], lis
     groups = []
     for ensemble in study.ensemble_names:
         members = tuple(member.name for member in study.members(ensemble))
-        if len(members) > 1:
+        # of one whose members know a structure each only the students are measured
+        if len(members) > 1 and study.is_whole(ensemble):
             whole = run(ensemble, f"{prefix}-{ensemble}")
             groups.append(Group(ensemble, "ensemble", (whole,), members))
     for arm in study.students:
@@ -207,6 +208,8 @@ def _groups(folder: RunFolder, models: dict[str, Run]) -> tuple[list[Group], lis
             )
         )
     for arm in study.teachers:
+        if study.knows(arm):
+            continue
         # a teacher alone is bundled under the name of its ensemble of one
         alone = [f"{prefix}-{e}" for e in study.ensemble_names if study.members(e) == arm.runs()]
         runs = tuple(run(one.name, one.name, *alone, arm=one) for one in arm.runs())
