@@ -31,9 +31,8 @@ class FeatureReader:
     """
 
     def __init__(self, network: SegmentationNetwork, layers: Sequence[str]) -> None:
-        check_layers(network, layers)
+        known = check_layers(network, layers)
         self.features: dict[str, Tensor] = {}
-        known = network.layers()
         self._handles = [
             known[name].register_forward_hook(self._keeping(name)) for name in dict.fromkeys(layers)
         ]
@@ -61,12 +60,16 @@ class FeatureReader:
         self.close()
 
 
-def check_layers(network: SegmentationNetwork, layers: Sequence[str]) -> None:
-    """ValueError, with the layers that there are, where one is missing."""
-    known = network.layers()
+def check_layers(network: SegmentationNetwork, layers: Sequence[str]) -> dict[str, nn.Module]:
+    """The network's layers; ValueError, with those that there are, where one is missing.
+
+    A network of one's own that names no layers serves wherever none is read.
+    """
+    known = network.layers() if layers else {}
     for name in layers:
         if name not in known:
             raise ValueError(f"there is no layer {name}, only {', '.join(known)}")
+    return known
 
 
 @torch.no_grad()
