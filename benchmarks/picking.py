@@ -46,7 +46,7 @@ class Recording:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._engine, name)
-        if name not in ("logits", "probabilities"):
+        if name not in ("features", "probabilities"):
             return found
 
         def called(batch: np.ndarray, monitor: Monitor) -> np.ndarray:
