@@ -54,8 +54,8 @@ TITLES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "torch": "torch
 
 _CPU_ONLY = ("openvino", "onnxruntime")
 
-# Measured beside torch and ONNX Runtime (benchmarks/engines.py): OpenVINO is the fastest for all
-# of them, its logits agree to 1e-6. Its instance norm would drift, see `conversion`.
+# Measured beside torch and ONNX Runtime: OpenVINO was never slower for any of them, takes the least
+# memory (benchmarks/peers.py), and its logits agree to 1e-6. Its instance norm would drift.
 _FASTEST_IN_OPENVINO = ("student_unet", "unet3d", "resnet3d", "dilated2d")
 
 
