@@ -54,7 +54,7 @@ TITLES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "torch": "torch
 
 _CPU_ONLY = ("openvino", "onnxruntime")
 
-# Measured beside torch and ONNX Runtime: OpenVINO was never slower for any of them, takes the least
+# Measured beside torch and ONNX Runtime: OpenVINO is the fastest or level with it, takes the least
 # memory (benchmarks/peers.py), and its logits agree to 1e-6. Its instance norm would drift.
 _FASTEST_IN_OPENVINO = ("student_unet", "unet3d", "resnet3d", "dilated2d")
 
