@@ -74,7 +74,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), help="default: all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--steps", type=int, default=150, help="of fitting the networks")
+    parser.add_argument("--steps", type=int, default=200, help="of fitting the networks")
     parser.add_argument("--memory", type=float, default=16.0, help="GiB that a method may take")
     parser.add_argument("--minutes", type=float, default=1e6, help="begin nothing after these")
     parser.add_argument("--most", type=float, default=60.0, help="minutes for one measurement")
