@@ -1,7 +1,7 @@
 """Inputs of the benchmarks: CT-like volumes of many structures, and networks fitted to them.
 
-A network with random weights would give noise, whose labels prove nothing when two programs
-agree on them. These are fitted for some minutes: the phantom is easy, since each structure has its
+A network with random weights would give noise, and one that has learnt nothing but background
+the same everywhere: that two programs agree on either proves nothing. These are fitted for some minutes: the phantom is easy, since each structure has its
 own intensity.
 """
 
@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 
 AIR, BODY = -1000.0, 0.0
-NORMAL = {"clip": (-1000.0, 1000.0), "mean": 0.0, "std": 300.0}
+SMALL = ((64, 80, 80), (64, 96, 96), (80, 112, 112))  # voxels (z, y, x)
+LARGE = (160, 256, 256)
+VOXELS_A_CLASS = 2000
+NORMAL = {"clip": (-100.0, 1000.0), "mean": 400.0, "std": 300.0}
 
 
 def make_volume(
@@ -117,31 +120,96 @@ def make_bundle(
 
 
 def fit(network: Any, classes: int, steps: int, seed: int = 2, rate: float = 1e-2) -> None:
-    """A few steps of cross-entropy on the phantom, whole and at three finenesses in turn.
+    """A few steps on small phantoms; then batch norm's statistics and the classifier by a large one.
 
-    Whole, because batch norm keeps the statistics of what it is shown: those of crops, some all
-    air and some all body, are not those of a volume.
+    The statistics, because small volumes are nearly all edge for the deep layers. The classifier,
+    because a few steps do not tell twenty intensities apart: it is a regression on the features.
     """
     import torch
     from torch.nn import functional
 
-    shapes = ((64, 80, 80), (64, 96, 96), (80, 112, 112))
-    labels = [make_labels(shape, classes) for shape in shapes]
-    values = np.concatenate([[AIR, BODY], intensities(classes)])
     random = np.random.default_rng(seed)
+    small = [make_labels(shape, classes) for shape in SMALL]
     weights = torch.ones(classes)
     weights[0] = 0.5  # nine tenths of the voxels
     optimiser = torch.optim.AdamW(network.parameters(), lr=rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=max(2, steps))
     network.train()
     for step in range(steps):
-        shown = labels[step % len(labels)]
-        shown = np.flip(shown, [axis for axis in range(3) if random.random() < 0.5])
-        image = (values[shown] + random.normal(0, 15, shown.shape)) / NORMAL["std"]
-        target = torch.from_numpy(np.maximum(shown.astype(np.int64) - 1, 0))[None]
-        logits = network(torch.from_numpy(image.astype(np.float32))[None, None])
-        loss = functional.cross_entropy(logits, target, weights)
+        labels = small[step % len(small)]
+        labels = np.flip(labels, [axis for axis in range(3) if random.random() < 0.5])
+        logits = network(_shown(labels, classes, random))
+        loss = functional.cross_entropy(logits, _target(labels)[None], weights)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         schedule.step()
+    large = make_labels(LARGE, classes)
+    shown = _shown(large, classes, random)
+    _set_statistics(network, shown)
+    _fit_classifier(network, shown, _target(large), random)
+
+
+def _shown(labels: np.ndarray, classes: int, random: np.random.Generator) -> Any:
+    """[1, 1, z, y, x]: what a network is shown of a phantom."""
+    import torch
+
+    image = np.concatenate([[AIR, BODY], intensities(classes)])[labels]
+    image = np.clip(image + random.normal(0, 15, labels.shape), *NORMAL["clip"])
+    image = (image - NORMAL["mean"]) / NORMAL["std"]
+    return torch.from_numpy(image.astype(np.float32))[None, None]
+
+
+def _target(labels: np.ndarray) -> Any:
+    import torch
+
+    return torch.from_numpy(np.maximum(labels.astype(np.int64) - 1, 0))
+
+
+def _set_statistics(network: Any, shown: Any) -> None:
+    """Of batch norm: those of one volume."""
+    import torch
+
+    norms = [m for m in network.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    kept = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        network.train()(shown)
+    for norm, momentum in zip(norms, kept, strict=True):
+        norm.momentum = momentum
+
+
+def _fit_classifier(network: Any, shown: Any, target: Any, random: np.random.Generator) -> None:
+    """Multinomial regression on the features of voxels, as many of each class."""
+    import torch
+    from torch.nn import functional
+
+    layer, caught = network.classifier, []
+    hook = layer.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0][0]))
+    with torch.no_grad():
+        network.eval()(shown)
+    hook.remove()
+    every = shown.shape[2] // caught[0].shape[1]  # a stem of stride 2 halves the resolution
+    found = target[::every, ::every, ::every].flatten().numpy()
+    chosen = [np.flatnonzero(found == k) for k in np.unique(found)]
+    places = np.concatenate([random.choice(p, min(len(p), VOXELS_A_CLASS)) for p in chosen])
+    places = np.concatenate([places, random.integers(0, found.size, len(places))])
+    features = caught[0].flatten(1)[:, torch.from_numpy(places)].T
+    wanted = torch.from_numpy(found[places])
+    mean, std = features.mean(0), features.std(0) + 1e-6
+    scaled = (features - mean) / std
+    weight = torch.zeros(layer.out_channels, scaled.shape[1], requires_grad=True)
+    bias = torch.zeros(layer.out_channels, requires_grad=True)
+    solver = torch.optim.LBFGS([weight, bias], max_iter=400, line_search_fn="strong_wolfe")
+
+    def loss() -> Any:
+        solver.zero_grad()
+        found = functional.cross_entropy(functional.linear(scaled, weight, bias), wanted)
+        found.backward()
+        return found
+
+    solver.step(loss)
+    with torch.no_grad():
+        layer.weight.copy_((weight / std).view_as(layer.weight))
+        layer.bias.copy_(bias - weight @ (mean / std))
