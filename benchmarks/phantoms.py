@@ -1,8 +1,8 @@
 """Inputs of the benchmarks: CT-like volumes of many structures, and networks fitted to them.
 
 A network with random weights would give noise, and one that has learnt nothing but background
-the same everywhere: that two programs agree on either proves nothing. These are fitted for some minutes: the phantom is easy, since each structure has its
-own intensity.
+the same everywhere: that two programs agree on either proves nothing. These are fitted for some
+minutes to a phantom whose structures have an intensity each.
 """
 
 from __future__ import annotations
@@ -120,10 +120,11 @@ def make_bundle(
 
 
 def fit(network: Any, classes: int, steps: int, seed: int = 2, rate: float = 1e-2) -> None:
-    """A few steps on small phantoms; then batch norm's statistics and the classifier by a large one.
+    """A few steps on small phantoms; then statistics and classifier by a large one.
 
-    The statistics, because small volumes are nearly all edge for the deep layers. The classifier,
-    because a few steps do not tell twenty intensities apart: it is a regression on the features.
+    Batch norm's statistics, because small volumes are nearly all edge for the deep layers. The
+    classifier, because a few steps do not tell twenty intensities apart: a regression on the
+    features does.
     """
     import torch
     from torch.nn import functional
