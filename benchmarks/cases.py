@@ -109,6 +109,7 @@ def _prepare_phantom(folder: Path, case: str, steps: int) -> dict[str, Any]:
                 steps,
                 "plain_unet" if wanted.network == "instance" else "student_unet",
                 5 if wanted.network == "ensemble" else 1,
+                phantoms.SMALL[0] if tiny else phantoms.LARGE,
             )
     return {
         "size": wanted.size,

@@ -17,7 +17,7 @@ AIR, BODY = -1000.0, 0.0
 SMALL = ((64, 80, 80), (64, 96, 96), (80, 112, 112))  # voxels (z, y, x)
 LARGE = (160, 256, 256)
 VOXELS_A_CLASS = 2000
-NORMAL = {"clip": (-100.0, 1000.0), "mean": 400.0, "std": 300.0}
+CLIP, MEAN, STD = (-100.0, 1000.0), 400.0, 300.0
 
 
 def make_volume(
@@ -66,6 +66,7 @@ def make_bundle(
     steps: int,
     architecture: str = "student_unet",
     members: int = 1,
+    large: tuple[int, int, int] = LARGE,
 ) -> None:
     """Fit a network of ``classes`` classes (background: air and body) and save it as a bundle.
 
@@ -74,6 +75,7 @@ def make_bundle(
     spacing : mm (x, y, z) that the network sees.
     patch : voxels (z, y, x) of its windows.
     members : the first one is fitted; each further one goes on from it with other noise.
+    large : voxels (z, y, x) of the phantom that the classifier is fitted to.
     """
     import torch
 
@@ -84,17 +86,17 @@ def make_bundle(
     torch.manual_seed(0)
     arguments = {"in_channels": 1, "classes": classes}
     networks = [build_network(architecture, arguments)]
-    fit(networks[0], classes, steps)
+    fit(networks[0], classes, steps, large)
     for k in range(1, members):
         networks.append(copy.deepcopy(networks[0]))
-        fit(networks[k], classes, max(1, steps // 10), seed=2 + k, rate=1e-3)
+        fit(networks[k], classes, max(1, steps // 10), large, 2 + k, 1e-3)
     structures = tuple(d.Label(k, f"structure {k}", (k, 255 - k, 100)) for k in range(1, classes))
     described = d.Description(
         format_version=d.FORMAT_VERSION,
         kind="ensemble" if members > 1 else "student",
         title="Ellipsoids",
         summary="Fitted to a phantom, for benchmarks.",
-        channels=(d.Channel("CT", "CT", d.Normalisation("fixed", **NORMAL)),),  # type: ignore[arg-type]
+        channels=(d.Channel("CT", "CT", d.Normalisation("fixed", False, CLIP, MEAN, STD)),),
         grid=d.Grid(3, spacing),
         members=tuple(
             d.Member(
@@ -119,7 +121,14 @@ def make_bundle(
     save_bundle(folder, described, [network.eval() for network in networks])
 
 
-def fit(network: Any, classes: int, steps: int, seed: int = 2, rate: float = 1e-2) -> None:
+def fit(
+    network: Any,
+    classes: int,
+    steps: int,
+    large: tuple[int, int, int] = LARGE,
+    seed: int = 2,
+    rate: float = 1e-2,
+) -> None:
     """A few steps on small phantoms; then statistics and classifier by a large one.
 
     Batch norm's statistics, because small volumes are nearly all edge for the deep layers. The
@@ -138,17 +147,17 @@ def fit(network: Any, classes: int, steps: int, seed: int = 2, rate: float = 1e-
     network.train()
     for step in range(steps):
         labels = small[step % len(small)]
-        labels = np.flip(labels, [axis for axis in range(3) if random.random() < 0.5])
+        labels = np.flip(labels, tuple(axis for axis in range(3) if random.random() < 0.5))
         logits = network(_shown(labels, classes, random))
         loss = functional.cross_entropy(logits, _target(labels)[None], weights)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         schedule.step()
-    large = make_labels(LARGE, classes)
-    shown = _shown(large, classes, random)
+    labels = make_labels(large, classes)
+    shown = _shown(labels, classes, random)
     _set_statistics(network, shown)
-    _fit_classifier(network, shown, _target(large), random)
+    _fit_classifier(network, shown, _target(labels), random)
 
 
 def _shown(labels: np.ndarray, classes: int, random: np.random.Generator) -> Any:
@@ -156,8 +165,8 @@ def _shown(labels: np.ndarray, classes: int, random: np.random.Generator) -> Any
     import torch
 
     image = np.concatenate([[AIR, BODY], intensities(classes)])[labels]
-    image = np.clip(image + random.normal(0, 15, labels.shape), *NORMAL["clip"])
-    image = (image - NORMAL["mean"]) / NORMAL["std"]
+    image = np.clip(image + random.normal(0, 15, labels.shape), *CLIP)
+    image = (image - MEAN) / STD
     return torch.from_numpy(image.astype(np.float32))[None, None]
 
 
@@ -172,6 +181,8 @@ def _set_statistics(network: Any, shown: Any) -> None:
     import torch
 
     norms = [m for m in network.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
     kept = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 1.0
