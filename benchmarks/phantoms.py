@@ -17,6 +17,7 @@ AIR, BODY = -1000.0, 0.0
 SMALL = ((64, 80, 80), (64, 96, 96), (80, 112, 112))  # voxels (z, y, x)
 LARGE = (160, 256, 256)
 VOXELS_A_CLASS = 2000
+CROP = 48
 CLIP, MEAN, STD = (-100.0, 1000.0), 400.0, 300.0
 
 
@@ -129,11 +130,12 @@ def fit(
     seed: int = 2,
     rate: float = 1e-2,
 ) -> None:
-    """A few steps on small phantoms; then statistics and classifier by a large one.
+    """A few steps on small phantoms and as many on crops of a large one, and a regression.
 
-    Batch norm's statistics, because small volumes are nearly all edge for the deep layers. The
-    classifier, because a few steps do not tell twenty intensities apart: a regression on the
-    features does.
+    Batch norm's statistics are those of the large phantom: small ones are nearly all edge for the
+    deep layers. Crops, so that the network does without what lies far away: whole volume and
+    windows then agree. The classifier is found by regression on the features, since a few steps
+    do not tell twenty intensities apart.
     """
     import torch
     from torch.nn import functional
@@ -158,6 +160,30 @@ def fit(
     shown = _shown(labels, classes, random)
     _set_statistics(network, shown)
     _fit_classifier(network, shown, _target(labels), random)
+    _tune(network, labels, classes, steps, random)
+    _fit_classifier(network, shown, _target(labels), random)
+
+
+def _tune(
+    network: Any, labels: np.ndarray, classes: int, steps: int, random: np.random.Generator
+) -> None:
+    """On crops that hold structures, with batch norm's statistics left as they are."""
+    import torch
+    from torch.nn import functional
+
+    places = [np.argwhere(labels == k) for k in np.unique(labels)[1:]]
+    side, last = CROP, np.array(labels.shape) - CROP
+    optimiser = torch.optim.AdamW(network.parameters(), lr=5e-4)
+    network.eval()
+    for _ in range(steps):
+        centres = [random.choice(places[random.integers(len(places))]) for _ in range(4)]
+        corners = [np.clip(c - random.integers(0, side, 3), 0, last) for c in centres]
+        parts = np.stack([labels[tuple(slice(a, a + side) for a in c)] for c in corners])
+        shown = torch.cat([_shown(part, classes, random) for part in parts])
+        loss = functional.cross_entropy(network(shown), _target(parts))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
 
 
 def _shown(labels: np.ndarray, classes: int, random: np.random.Generator) -> Any:
@@ -193,7 +219,10 @@ def _set_statistics(network: Any, shown: Any) -> None:
 
 
 def _fit_classifier(network: Any, shown: Any, target: Any, random: np.random.Generator) -> None:
-    """Multinomial regression on the features of voxels, as many of each class."""
+    """Multinomial regression on the features of voxels: some of each class, as many of any.
+
+    Weight decay keeps the logits within the half precision that nnU-Net adds them up in.
+    """
     import torch
     from torch.nn import functional
 
@@ -218,6 +247,7 @@ def _fit_classifier(network: Any, shown: Any, target: Any, random: np.random.Gen
     def loss() -> Any:
         solver.zero_grad()
         found = functional.cross_entropy(functional.linear(scaled, weight, bias), wanted)
+        found = found + 1e-4 * weight.square().sum()
         found.backward()
         return found
 
