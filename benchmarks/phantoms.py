@@ -167,7 +167,7 @@ def fit(
 def _tune(
     network: Any, labels: np.ndarray, classes: int, steps: int, random: np.random.Generator
 ) -> None:
-    """On crops that hold structures, with batch norm's statistics left as they are."""
+    """On crops round body and structures alike, with batch norm's statistics left as they are."""
     import torch
     from torch.nn import functional
 

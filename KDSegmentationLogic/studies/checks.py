@@ -43,19 +43,17 @@ def check_sizes(study: Study, arm: Arm) -> None:
     ValueError : it does not, or the study has no such channel.
     """
     known = [channel.name for channel in study.channels]
-    for name in arm.channels:
-        require(
-            name in known,
-            f"{arm.name} sees the channel {name}, but the study has only {', '.join(known)}",
-        )
-    require(len(set(arm.channels)) == len(arm.channels), f"{arm.name} names a channel twice")
     labels = [label.name for label in study.labels]
-    for name in arm.labels:
-        require(
-            name in labels,
-            f"{arm.name} knows the label {name}, but the study has only {', '.join(labels)}",
-        )
-    require(len(set(arm.labels)) == len(arm.labels), f"{arm.name} names a label twice")
+    for verb, kind, named, there in (
+        ("sees", "channel", arm.channels, known),
+        ("knows", "label", arm.labels, labels),
+    ):
+        for name in named:
+            require(
+                name in there,
+                f"{arm.name} {verb} the {kind} {name}, but the study has only {', '.join(there)}",
+            )
+        require(len(set(named)) == len(named), f"{arm.name} names a {kind} twice")
     seen = arm.channels or known
     sizes = {"in_channels": len(seen), "classes": len(arm.labels or study.labels) + 1}
     for key, size in sizes.items():
