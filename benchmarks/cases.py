@@ -32,11 +32,13 @@ class Phantom:
     network: str = ""  # "", "instance" or "ensemble"
 
 
-SEEN = (1.4, 1.4, 2.0)
+# no slice is over three times as thick as a voxel is wide: there nnU-Net would take the nearest
+# slice in place of interpolating, and labels could not agree
+SEEN = (1.6, 1.6, 1.6)
 _VOLUMES = {
-    "ct160": ((256, 256, 160), (1.4, 1.4, 2.0)),
-    "ct128": ((512, 512, 128), (0.7, 0.7, 2.5)),
-    "ct300": ((512, 512, 300), (0.7, 0.7, 1.5)),
+    "ct160": ((256, 256, 160), (1.6, 1.6, 1.6)),
+    "ct128": ((512, 512, 128), (0.8, 0.8, 2.0)),
+    "ct300": ((512, 512, 300), (0.8, 0.8, 1.2)),
 }
 PHANTOMS = {
     f"{name}-{classes}": Phantom(size, spacing, SEEN, classes)
@@ -50,7 +52,7 @@ PHANTOMS |= {
 }
 # of one spacing, ever larger
 PHANTOMS |= {
-    f"grow{x}x{z}-4": Phantom((x, x, z), (0.7, 0.7, 1.5), SEEN, 4)
+    f"grow{x}x{z}-4": Phantom((x, x, z), (0.8, 0.8, 1.2), SEEN, 4)
     for x, z in ((128, 80), (192, 160), (256, 160), (384, 160), (384, 256), (512, 200), (512, 250))
 }
 PHANTOMS["tiny-4"] = Phantom((64, 48, 32), (2.8, 2.8, 2.5), (2.0, 2.0, 2.0), 4)

@@ -71,9 +71,14 @@ class Ours:
 
 
 class Monai:
-    """MONAI's transforms and ``sliding_window_inference`` (overlap 0.5, Gaussian) in torch."""
+    """MONAI's transforms and ``sliding_window_inference`` (overlap 0.5, Gaussian) in torch.
 
-    def __init__(self, bundle: Any, threads: int, device: str = "cpu") -> None:
+    usual : linear resampling of the image, whatever the bundle asks for, onto MONAI's own grid,
+        which begins at the image's first voxel. Otherwise as the bundle says, onto its grid,
+        which lies round the image's centre: for the comparison of labels.
+    """
+
+    def __init__(self, bundle: Any, threads: int, device: str = "cpu", usual: bool = False) -> None:
         import torch
         from monai import transforms as t
 
@@ -83,41 +88,52 @@ class Monai:
         self._device = device
         self._networks = [network.to(device) for network in _networks(bundle)]
         self._patch, self._overlap = member.patch[::-1], member.overlap
+        self._spacing = described.grid.spacing
         if how.method == "fixed":
             normalise = [
-                t.ThresholdIntensityd("image", how.clip[1], above=False, cval=how.clip[1]),
-                t.ThresholdIntensityd("image", how.clip[0], above=True, cval=how.clip[0]),
-                t.NormalizeIntensityd("image", subtrahend=how.mean, divisor=how.std),
+                t.ThresholdIntensity(how.clip[1], above=False, cval=how.clip[1]),
+                t.ThresholdIntensity(how.clip[0], above=True, cval=how.clip[0]),
+                t.NormalizeIntensity(subtrahend=how.mean, divisor=how.std),
             ]
         else:
-            normalise = [t.NormalizeIntensityd("image")]
-        self._before = t.Compose(
-            [
-                t.LoadImaged("image", image_only=True),
-                t.EnsureChannelFirstd("image"),
-                t.Orientationd("image", axcodes=described.grid.orientation, labels=None),
-                t.Spacingd("image", pixdim=described.grid.spacing, mode="bilinear"),
-                *normalise,
-            ]
-        )
-        self._after = t.Compose(
-            [
-                t.Invertd("scores", self._before, orig_keys="image", nearest_interp=False),
-                t.AsDiscreted("scores", argmax=True),
-            ]
-        )
+            normalise = [t.NormalizeIntensity()]
+        self._read: Any = t.LoadImage(image_only=True, ensure_channel_first=True)
+        self._orient: Any = t.Orientation(described.grid.orientation, labels=None)
+        if usual:
+            self._to_grid: Any = t.Spacing(described.grid.spacing, mode="bilinear")
+        else:
+            mode = 3 if described.grid.interpolation == "cubic" else "bilinear"
+            self._to_grid = self._to_our_grid(t.SpatialResample(mode, padding_mode="border"))
+        self._normalise = t.Compose(normalise)
+        self._back = t.SpatialResample("bilinear", padding_mode="border")
+        self._discrete = t.AsDiscrete(argmax=True)
+
+    def _to_our_grid(self, resample: Any) -> Callable[[Any], Any]:
+        def resampled(image: Any) -> Any:
+            old = np.linalg.norm(image.affine[:3, :3], axis=0)
+            size = np.array(image.shape[1:])
+            ratio = np.divide(self._spacing, old)
+            wanted = np.maximum(1, np.rint(size / ratio)).astype(int)
+            shift = np.eye(4)
+            shift[:3, :3] = np.diag(ratio)
+            shift[:3, 3] = (size - 1) / 2 - (wanted - 1) / 2 * ratio
+            return resample(image, np.asarray(image.affine) @ shift, wanted.tolist())
+
+        return resampled
 
     def run(self, image: Path, labels: Path) -> dict[str, float]:
         import torch
-        from monai.data import NibabelWriter
+        from monai.data import MetaTensor, NibabelWriter
         from monai.inferers import sliding_window_inference
+        from monai.transforms import Orientation
+        from nibabel import aff2axcodes
 
         def scores_of(network: Any) -> torch.Tensor:
             def forward(batch: torch.Tensor) -> torch.Tensor:  # our networks' axes are z, y, x
                 return network(batch.permute(0, 1, 4, 3, 2)).permute(0, 1, 4, 3, 2)
 
             return sliding_window_inference(
-                data["image"][None],
+                prepared[None],
                 self._patch,
                 1,
                 forward,
@@ -128,25 +144,28 @@ class Monai:
             )[0]
 
         start = time.perf_counter()
-        data = self._before({"image": str(image)})
-        prepared = time.perf_counter()
+        read = self._read(str(image))
+        oriented = self._orient(read)
+        prepared = self._normalise(self._to_grid(oriented))
+        ready = time.perf_counter()
         with torch.inference_mode():
             scores = scores_of(self._networks[0])
             if len(self._networks) > 1:
                 scores = scores.softmax(0)
                 for network in self._networks[1:]:
                     scores += scores_of(network).softmax(0)
-        data["scores"] = scores
         predicted = time.perf_counter()
-        scores = self._after(data)["scores"]
+        scores = MetaTensor(torch.as_tensor(scores), affine=prepared.affine)
+        found: Any = self._discrete(self._back(scores, oriented.affine, oriented.shape[1:]))
+        found = Orientation(aff2axcodes(read.affine), labels=None)(found)
         restored = time.perf_counter()
         writer = NibabelWriter(output_dtype=np.uint8)
-        writer.set_data_array(scores, channel_dim=0)
-        writer.set_metadata(scores.meta, resample=False)
+        writer.set_data_array(found, channel_dim=0)
+        writer.set_metadata(read.meta, resample=False)
         writer.write(str(labels))
         return {
-            "preprocess": prepared - start,
-            "predict": predicted - prepared,
+            "preprocess": ready - start,
+            "predict": predicted - ready,
             "restore": restored - predicted,
             "write": time.perf_counter() - restored,
         }
@@ -318,7 +337,8 @@ METHODS: dict[str, Callable[[Any, int], Method]] = {
     "kdseg (ONNX Runtime)": lambda bundle, threads: Ours(bundle, threads, "onnxruntime"),
     "kdseg (torch)": lambda bundle, threads: Ours(bundle, threads, "torch"),
     "kdseg (torch, GPU)": lambda bundle, threads: Ours(bundle, threads, "torch", "cuda"),
-    "MONAI": Monai,
+    "MONAI": lambda bundle, threads: Monai(bundle, threads, usual=True),
+    "MONAI, same grid": Monai,
     "MONAI, GPU": lambda bundle, threads: Monai(bundle, threads, "cuda"),
     "nnU-Net": NnUNet,
     "nnU-Net, GPU": lambda bundle, threads: NnUNet(bundle, threads, device="cuda"),

@@ -98,7 +98,7 @@ def make_bundle(
         title="Ellipsoids",
         summary="Fitted to a phantom, for benchmarks.",
         channels=(d.Channel("CT", "CT", d.Normalisation("fixed", False, CLIP, MEAN, STD)),),
-        grid=d.Grid(3, spacing),
+        grid=d.Grid(3, spacing, interpolation="cubic"),  # nnU-Net knows no other
         members=tuple(
             d.Member(
                 architecture,

@@ -18,11 +18,17 @@ from KDSegmentationLogic.imaging.geometry import axes_of, copy_unit
 SAME_SPACING = 1e-6
 """Spacings that agree to this part of their length are one."""
 
+_CUBIC_REACH = 12
+"""Voxels that the spline's prefilter looks beyond a part: 0.27 to the power of 12 is 1e-7."""
+
 _INTERPOLATORS = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor}
 
 
 def resample_spacing(
-    image: sitk.Image, spacing_xyz: Sequence[float | None], interpolation: str = "linear"
+    image: sitk.Image,
+    spacing_xyz: Sequence[float | None],
+    interpolation: str = "linear",
+    part: tuple[Sequence[int], Sequence[int]] | None = None,
 ) -> sitk.Image:
     """The image with exactly the spacing asked for, along the same axes, round the same centre.
 
@@ -31,6 +37,7 @@ def resample_spacing(
     spacing_xyz : new spacing per axis, mm; None keeps the image's own.
     interpolation : ``linear`` (result Float32, or Float64 where the image is), ``cubic`` (B-spline,
         result Float32, see ``cubic``) or ``nearest`` (pixel type kept).
+    part : first voxel and size, of the result: nothing else of it is computed.
 
     Returns
     -------
@@ -38,28 +45,16 @@ def resample_spacing(
     centres take the nearest voxel's value, so no border of zeros appears. Where all spacings
     agree within 1e-6 the image itself.
     """
-    old = np.asarray(image.GetSpacing())
-    if len(spacing_xyz) != len(old):
-        raise ValueError(f"{len(spacing_xyz)} spacings for an image of {len(old)} axes")
-    new = np.asarray(
-        [own if asked is None else asked for own, asked in zip(old, spacing_xyz, strict=True)],
-        float,
-    )
-    if not (np.isfinite(new) & (new > 0)).all():
-        raise ValueError(f"spacing {new.tolist()} is not positive")
-    same = np.abs(new - old) <= SAME_SPACING * old
-    if same.all():
-        return image
-    new = np.where(same, old, new)
+    new, size, first = respaced(image, spacing_xyz)
+    old, axes = np.asarray(image.GetSpacing()), axes_of(image)
+    if (new == old).all():
+        return image if part is None else sitk.RegionOfInterest(image, part[1], part[0])
+    if part is not None:
+        first, size = first + np.asarray(part[0]) * (new / old), np.asarray(part[1])
 
-    old_size = np.asarray(image.GetSize())
-    size = np.where(same, old_size, np.maximum(1, np.rint(old_size * old / new))).astype(int)
-    axes = axes_of(image)
-    to_centre = axes @ ((old_size - 1) / 2) - (axes / old * new) @ ((size - 1) / 2)
-
-    origin = (np.asarray(image.GetOrigin()) + to_centre).tolist()
+    origin = (np.asarray(image.GetOrigin()) + axes @ first).tolist()
     if interpolation == "cubic":
-        result = _cubic(image, size, new)
+        result = _cubic(image, first, size, new)
         result.SetSpacing(new.tolist())
         result.SetDirection(image.GetDirection())
         result.SetOrigin(origin)
@@ -73,17 +68,46 @@ def resample_spacing(
     return copy_unit(image, resample.Execute(image))
 
 
-def _cubic(image: sitk.Image, size: np.ndarray, spacing: np.ndarray) -> sitk.Image:
-    """Voxels alone, on ``size`` voxels of ``spacing`` round the same centre."""
+def respaced(
+    image: sitk.Image, spacing_xyz: Sequence[float | None]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the result of ``resample_spacing``: spacing, size, and where in ``image`` it begins.
+
+    That is the (broken) index of its first voxel; x, y, z each. Raises as ``resample_spacing``.
+    """
+    old = np.asarray(image.GetSpacing())
+    if len(spacing_xyz) != len(old):
+        raise ValueError(f"{len(spacing_xyz)} spacings for an image of {len(old)} axes")
+    new = np.asarray(
+        [own if asked is None else asked for own, asked in zip(old, spacing_xyz, strict=True)],
+        float,
+    )
+    if not (np.isfinite(new) & (new > 0)).all():
+        raise ValueError(f"spacing {new.tolist()} is not positive")
+    same = np.abs(new - old) <= SAME_SPACING * old
+    new = np.where(same, old, new)
+    old_size = np.asarray(image.GetSize())
+    size = np.where(same, old_size, np.maximum(1, np.rint(old_size * old / new))).astype(int)
+    return new, size, (old_size - 1) / 2 - (size - 1) / 2 * (new / old)
+
+
+def _cubic(
+    image: sitk.Image, first: np.ndarray, size: np.ndarray, spacing: np.ndarray
+) -> sitk.Image:
+    """Voxels alone: ``size`` of ``spacing``, from the image's (broken) index ``first`` on."""
     matrices: list[np.ndarray | None] = []
-    for count, old, length, new in zip(
-        image.GetSize(), image.GetSpacing(), size, spacing, strict=True
+    needed: list[slice] = []
+    for count, old, start, length, new in zip(
+        image.GetSize(), image.GetSpacing(), first, size, spacing, strict=True
     ):
-        offset = (np.arange(length) - (length - 1) / 2) * (new / old)
-        same = new == old and length == count
-        matrices.append(None if same else cubic_matrix(offset + (count - 1) / 2, count))
-    array = resample_cubic(sitk.GetArrayViewFromImage(image), matrices[::-1])
-    return sitk.GetImageFromArray(array)
+        at = start + np.arange(length) * (new / old)
+        low = max(0, int(at[0]) - _CUBIC_REACH)
+        high = min(count, int(np.ceil(at[-1])) + 1 + _CUBIC_REACH)
+        needed.append(slice(low, high))
+        same = new == old and start == low and length == high - low
+        matrices.append(None if same else cubic_matrix(at - low, high - low))
+    array = sitk.GetArrayViewFromImage(image)[tuple(needed[::-1])]
+    return sitk.GetImageFromArray(resample_cubic(array, matrices[::-1]))
 
 
 def resample_like(

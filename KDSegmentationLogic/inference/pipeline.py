@@ -9,6 +9,7 @@ The predictor keeps its networks: the second image costs no loading.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -177,16 +178,19 @@ class Predictor:
         self._warn_of_modality(images, monitor)
         block = choose_block(images[0], description, region)
         seen = with_context(images[0], description, block)
-        if region is None:
-            seen = block = body_block(images[0], description) or block
+        body = body_block(images[0], description) if region is None else None
+        if body is not None:
+            seen = block = body
         statistics = None
         if description.field_of_view.kind == "whole" and seen[1] != images[0].GetSize():
             statistics = case.statistics(description.channels, description.grid)
         prepared = preprocess(
-            [cut(image, seen) for image in images],
+            images if body else [cut(image, seen) for image in images],
             description.channels,
             description.grid,
             statistics,
+            body,
+            math.lcm(*(d for runner in self._runners for d in runner.engine.divisor)),
         )
         monitor.report(0.05, "prepared")
         clock.lap("preprocess")

@@ -16,8 +16,9 @@ import SimpleITK as sitk
 from KDSegmentationLogic.bundles.description import Channel, Grid, Normalisation
 from KDSegmentationLogic.errors import ImageError
 from KDSegmentationLogic.imaging.geometry import has_physical_spacing, same_grid, to_orientation
-from KDSegmentationLogic.imaging.resampling import resample_spacing
+from KDSegmentationLogic.imaging.resampling import resample_spacing, respaced
 from KDSegmentationLogic.inference.memory import memory_checked
+from KDSegmentationLogic.inference.region import Block
 
 LARGEST = 2**31
 """Voxels on the network's grid; more are a mistake in the spacing, not an image."""
@@ -50,12 +51,14 @@ class Prepared:
 
     array : float32 [c, z, y, x], network orientation and spacing; a 2-D image has z = 1.
     spacing : mm (x, y, z) of ``array``.
-    oriented : the source (or its crop) in network orientation before resampling.
+    oriented : the source (or its part) in network orientation before resampling.
+    shift : voxels (z, y, x) of ``array`` from the centre of ``oriented`` to that of ``array``.
     """
 
     array: np.ndarray
     spacing: tuple[float, float, float]
     oriented: Geometry
+    shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def oriented_shape(self) -> tuple[int, int, int]:
@@ -76,6 +79,8 @@ def preprocess(
     channels: Sequence[Channel],
     grid: Grid,
     statistics: Sequence[Statistics | None] | None = None,
+    part: Block | None = None,
+    step: int = 1,
 ) -> Prepared:
     """Orient, resample (as ``grid`` says) and normalise one case.
 
@@ -83,6 +88,8 @@ def preprocess(
     ----------
     images : one scalar image a channel, in the order of ``channels``, all on one grid.
     statistics : of ``statistics_of`` the image that these are parts of; None: their own.
+    part : of 3-D images, all that is wanted. It is sampled where the whole image would be, from
+        a multiple of ``step`` voxels on: a network that halves its grid sees the same points.
 
     Raises
     ------
@@ -94,14 +101,16 @@ def preprocess(
     arrays = []
     for image, channel, of_whole in zip(images, channels, known, strict=True):
         oriented = to_orientation(image, grid.orientation)
-        geometry = Geometry.of(oriented)
-        resampled = _to_spacing(oriented, grid, grid.interpolation)
+        geometry, shift, on_grid = Geometry.of(oriented), (0.0, 0.0, 0.0), None
+        if part is not None:
+            geometry, shift, on_grid = _part_on_grid(image, oriented, grid, part, step)
+        resampled = _to_spacing(oriented, grid, grid.interpolation, on_grid)
         array = _finite(resampled, channel)
         arrays.append(normalise(array, channel.normalisation, of_whole))
     x, y, *z = resampled.GetSpacing()
     spacing = (x, y, z[0] if z else 1.0)
     stacked = arrays[0][np.newaxis] if len(arrays) == 1 else np.stack(arrays)
-    return Prepared(stacked, spacing, geometry)
+    return Prepared(stacked, spacing, geometry, shift)
 
 
 def preprocess_labels(labels: sitk.Image, grid: Grid) -> np.ndarray:
@@ -243,10 +252,35 @@ def _finite(image: sitk.Image, channel: Channel) -> np.ndarray:
     return array
 
 
-def _to_spacing(oriented: sitk.Image, grid: Grid, interpolation: str) -> sitk.Image:
-    if grid.spacing is None:
-        return oriented
-    return resample_spacing(oriented, grid.spacing[: oriented.GetDimension()], interpolation)
+def _to_spacing(
+    oriented: sitk.Image, grid: Grid, interpolation: str, part: Block | None = None
+) -> sitk.Image:
+    """``part`` : of the result."""
+    return resample_spacing(oriented, _spacing(oriented, grid), interpolation, part)
+
+
+def _spacing(oriented: sitk.Image, grid: Grid) -> Sequence[float]:
+    return (grid.spacing or oriented.GetSpacing())[: oriented.GetDimension()]
+
+
+def _part_on_grid(
+    image: sitk.Image, oriented: sitk.Image, grid: Grid, part: Block, step: int
+) -> tuple[Geometry, tuple[float, float, float], Block]:
+    """A part of ``image`` in network orientation, ``Prepared.shift``, and the grid's part."""
+    start, size = (np.asarray(axis) for axis in part)
+    corners = [image.TransformIndexToPhysicalPoint(c.tolist()) for c in (start, start + size - 1)]
+    index = [oriented.TransformPhysicalPointToIndex(corner) for corner in corners]
+    low, high = np.min(index, axis=0), np.max(index, axis=0)
+    origin = oriented.TransformIndexToPhysicalPoint(low.tolist())
+    spacing = oriented.GetSpacing()
+    geometry = Geometry(tuple((high - low + 1).tolist()), spacing, origin, oriented.GetDirection())
+    new, whole, first = respaced(oriented, _spacing(oriented, grid))
+    ratio = new / spacing
+    begin = np.maximum(np.floor((low - first) / ratio), 0).astype(int) // step * step
+    end = np.minimum(np.ceil((high - first) / ratio).astype(int) + 1, whole)
+    centre = first + (begin + end - 1) / 2 * ratio
+    z, y, x = ((centre - (low + high) / 2) / ratio)[::-1].tolist()
+    return geometry, (z, y, x), (tuple(begin.tolist()), tuple((end - begin).tolist()))
 
 
 def _as_volume(array: np.ndarray) -> np.ndarray:

@@ -1,9 +1,12 @@
 """From scores on the network's grid to results on the input's own grid, plane by plane.
 
 Trilinear interpolation of the scores, then the largest class. Interpolation is a convex
-combination: where the corners of a cell agree on the winning class, all points inside do. So
-only cells at boundaries are interpolated at full resolution (about 1 % of them). That holds for
+combination: where the scores round a point agree on the winning class, the point has it. So
+only points at boundaries are interpolated at full resolution (about 1 % of them). That holds for
 probabilities and for logits alike.
+
+Scores of a lower resolution than the network's grid are interpolated twice, as the network itself
+would before they are taken off its grid: along each axis both steps are one sum of three at most.
 """
 
 from __future__ import annotations
@@ -61,28 +64,45 @@ class Restored:
 
 @dataclass(frozen=True)
 class _AxisMap:
-    """Linear interpolation from ``source`` voxels to ``target`` voxels along one axis."""
+    """Along one axis, how each target voxel is a convex sum of source voxels: its taps.
 
-    low: np.ndarray
-    high: np.ndarray
-    fraction: np.ndarray  # float32, the share of ``high``
+    index, weight : [taps, targets]; taps of no weight repeat the index of the first.
+    """
+
+    index: np.ndarray
+    weight: np.ndarray  # float32
     identity: bool
 
 
 def _axis_map(
-    target: int, target_mm: float, source: int, source_mm: float, stride: int = 1
+    target: int, target_mm: float, source: int, source_mm: float, stride: int, shift: float
 ) -> _AxisMap:
-    """The two grids' centres coincide (see ``resample_spacing``); outside, the edge goes on."""
+    """``shift`` : of ``Prepared``. Outside, the edge goes on."""
     position = ((np.arange(target) - (target - 1) / 2) * target_mm) / source_mm
-    position = np.clip(position + (source - 1) / 2, 0, source - 1)
-    count = -(-source // stride)
-    position = np.clip((position - (stride - 1) / 2) / stride, 0, count - 1)
+    shares = _linear(position + (source - 1) / 2 - shift, source)
+    if stride != 1:
+        count = -(-source // stride)
+        shares = shares @ _linear((np.arange(source) - (stride - 1) / 2) / stride, count)
+    found = shares > 0
+    first = found.argmax(axis=1)
+    tap = np.arange(found.sum(axis=1).max())[:, None]
+    used = tap < found.sum(axis=1)
+    index = np.where(used, first + tap, first)
+    weight = np.where(used, np.take_along_axis(shares.T, index, axis=0), 0)
+    identity = len(tap) == 1 and np.array_equal(first, np.arange(shares.shape[1]))
+    return _AxisMap(index, weight.astype(np.float32), identity)
+
+
+def _linear(position: np.ndarray, count: int) -> np.ndarray:
+    """[positions, count]: the share of each of ``count`` voxels in linear interpolation."""
+    position = np.clip(position, 0, count - 1)
     # 1e-6 of a voxel is rounding, not position: without this equal grids would not be identity
     position = np.where(abs(position - position.round()) < 1e-6, position.round(), position)
     low = position.astype(np.intp)
-    fraction = (position - low).astype(np.float32)
-    identity = np.array_equal(position, np.arange(count))
-    return _AxisMap(low, np.minimum(low + 1, count - 1), fraction, identity)
+    rows, shares = np.arange(len(position)), np.zeros((len(position), count))
+    shares[rows, np.minimum(low + 1, count - 1)] = position - low
+    shares[rows, low] += 1 - (position - low)
+    return shares
 
 
 def restore(
@@ -121,7 +141,7 @@ def restore(
             # the pool's own turns cost a click more than they save where there is one thread
             for _ in (map if threads == 1 else pool.map)(plane, _ready(maps[0], block.start, last)):
                 pass  # raises what a plane raised
-            before = _last_plane(block)
+            before = _tail(before, block, len(maps[0].index) - 1)
     return result
 
 
@@ -144,7 +164,8 @@ def _maps(prepared: Prepared, stride: Shape) -> tuple[_AxisMap, _AxisMap, _AxisM
     target, target_mm = prepared.oriented_shape, prepared.oriented_spacing[::-1]
     source, source_mm = prepared.array.shape[1:], prepared.spacing[::-1]
     z, y, x = (
-        _axis_map(*axis) for axis in zip(target, target_mm, source, source_mm, stride, strict=True)
+        _axis_map(*axis)
+        for axis in zip(target, target_mm, source, source_mm, stride, prepared.shift, strict=True)
     )
     return z, y, x
 
@@ -167,15 +188,25 @@ def _per_class(shape: Shape, classes: int) -> np.ndarray:
 
 def _ready(z_map: _AxisMap, first: int, last: int) -> np.ndarray:
     """Output planes whose uppermost source plane lies in ``first``..``last``."""
-    needs = np.where(z_map.fraction > 0, z_map.high, z_map.low)
+    needs = z_map.index.max(axis=0)
     return np.flatnonzero((needs >= first) & (needs <= last))
 
 
-def _last_plane(block: Planes) -> Planes:
-    """The one that interpolation between this block and the next needs."""
-    last = block.mean.shape[1] - 1
-    deviation = None if block.deviation is None else block.deviation[:, last:].copy()
-    return Planes(block.start + last, block.mean[:, last:].copy(), deviation)
+def _tail(before: Planes | None, block: Planes, count: int) -> Planes:
+    """The last ``count`` planes so far (at least one): the next block's output needs them."""
+    count = max(1, count)
+    lacking = count - block.mean.shape[1]
+
+    def tail(earlier: np.ndarray | None, array: np.ndarray) -> np.ndarray:
+        if earlier is None or lacking <= 0:
+            return array[:, -count:].copy()
+        return np.concatenate([earlier[:, -lacking:], array], axis=1)
+
+    mean = tail(before.mean if before else None, block.mean)
+    deviation = None
+    if block.deviation is not None:
+        deviation = tail(before.deviation if before else None, block.deviation)
+    return Planes(block.start + block.mean.shape[1] - mean.shape[1], mean, deviation)
 
 
 def _restore_plane(
@@ -188,10 +219,10 @@ def _restore_plane(
     temperature: float | None,
 ) -> None:
     z_map, y_map, x_map = maps
-    fraction = z_map.fraction[z]
-    low = _plane_of(before, block, z_map.low[z])
-    high = _plane_of(before, block, z_map.high[z]) if fraction else low
-    mean = _between(low[0], high[0], fraction)
+    used = z_map.weight[:, z] > 0
+    planes = [_plane_of(before, block, index) for index in z_map.index[used, z]]
+    weights = z_map.weight[used, z]
+    mean = _sum([plane[0] for plane in planes], weights)
     # "clip": the other modes copy the plane once more, to check it
     small = values.astype(result.labels.dtype)
     small.take(_winners(mean, y_map, x_map), out=result.labels[z], mode="clip")
@@ -205,8 +236,8 @@ def _restore_plane(
             for plane in full:
                 safe = np.maximum(plane, 1e-12)
                 result.entropy[z] -= plane * np.log(safe) / np.float32(np.log(len(values)))
-    if result.deviation is not None and low[1] is not None and high[1] is not None:
-        spread = _between(low[1], high[1], fraction)
+    if result.deviation is not None:
+        spread = _sum([plane[1] for plane in planes if plane[1] is not None], weights)
         for k in range(len(values)):
             result.deviation[k, z] = _in_plane(spread[k], y_map, x_map)
 
@@ -233,12 +264,8 @@ def _winners(mean: np.ndarray, y_map: _AxisMap, x_map: _AxisMap) -> np.ndarray:
     corners = _argmax(mean)
     if y_map.identity and x_map.identity:
         return corners
-    mixed = np.iinfo(corners.dtype).max  # stands for: the corners of this cell differ
-    right = np.minimum(np.arange(corners.shape[1]) + 1, corners.shape[1] - 1)
-    below = np.minimum(np.arange(corners.shape[0]) + 1, corners.shape[0] - 1)
-    rows = corners == corners[:, right]
-    cells = np.where(rows & rows[below] & (corners == corners[below]), corners, mixed)
-    winners = cells.take(y_map.low, axis=0).take(x_map.low, axis=1)
+    mixed = np.iinfo(corners.dtype).max  # stands for: the winners round this pixel differ
+    winners = _agreed(_agreed(corners, x_map, 1, mixed), y_map, 0, mixed)
     flat = winners.reshape(-1)
     boundary = np.flatnonzero(flat == mixed)
     # with its classes side by side, a pixel's scores are one piece of memory to fetch
@@ -260,8 +287,22 @@ def _argmax(scores: np.ndarray) -> np.ndarray:
     return winner
 
 
-def _between(low: np.ndarray, high: np.ndarray, fraction: np.ndarray) -> np.ndarray:
-    return low + (high - low) * fraction if np.any(fraction) else low
+def _agreed(winners: np.ndarray, axis_map: _AxisMap, axis: int, mixed: int) -> np.ndarray:
+    """At the target's positions along ``axis``: the class that all taps have, or ``mixed``."""
+    first, *others = (winners.take(index, axis) for index in axis_map.index)
+    for other in others:
+        first[first != other] = mixed
+    return first
+
+
+def _sum(parts: list[np.ndarray], weights: np.ndarray) -> np.ndarray:
+    """Weighted; a single part is given back as it is."""
+    if len(parts) == 1:
+        return parts[0]
+    total = parts[0] * weights[0]
+    for part, weight in zip(parts[1:], weights[1:], strict=True):
+        total += part * weight
+    return total
 
 
 def _at(
@@ -271,27 +312,15 @@ def _at(
 
     ``table`` : [source pixels, k], rows of ``width`` pixels.
     """
-    above, below = y_map.low[y] * width, y_map.high[y] * width
-    y_fraction, x_fraction = y_map.fraction[y][:, None], x_map.fraction[x][:, None]
-    left, right = (
-        _into_low(table.take(above + side, axis=0), table.take(below + side, axis=0), y_fraction)
-        for side in (x_map.low[x], x_map.high[x])
+    rows, columns = y_map.index[:, y] * width, x_map.index[:, x]
+    y_weights, x_weights = y_map.weight[:, y, None], x_map.weight[:, x, None]
+    return _sum(
+        [_sum([table.take(row + column, axis=0) for row in rows], y_weights) for column in columns],
+        x_weights,
     )
-    return _into_low(left, right, x_fraction)
-
-
-def _into_low(low: np.ndarray, high: np.ndarray, fraction: np.ndarray) -> np.ndarray:
-    """``_between``, which overwrites both."""
-    high -= low
-    high *= fraction
-    low += high
-    return low
 
 
 def _in_plane(plane: np.ndarray, y_map: _AxisMap, x_map: _AxisMap) -> np.ndarray:
     """[y, x] of one class at full resolution."""
-    if not y_map.identity:
-        plane = _between(plane[y_map.low], plane[y_map.high], y_map.fraction[:, None])
-    if not x_map.identity:
-        plane = _between(plane[:, x_map.low], plane[:, x_map.high], x_map.fraction)
-    return plane
+    plane = _sum([plane[index] for index in y_map.index], y_map.weight[..., None])
+    return _sum([plane[:, index] for index in x_map.index], x_map.weight)

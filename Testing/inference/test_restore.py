@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from KDSegmentationLogic.bundles.description import Channel, Grid, Normalisation
 from KDSegmentationLogic.imaging.geometry import to_orientation
-from KDSegmentationLogic.inference.preprocess import Geometry, Prepared
-from KDSegmentationLogic.inference.restore import Planes, restore, to_source_grid
+from KDSegmentationLogic.inference.predict import pad_to_multiple
+from KDSegmentationLogic.inference.preprocess import Geometry, Prepared, preprocess
+from KDSegmentationLogic.inference.restore import Planes, ScoreGrid, restore, to_source_grid
 
 SIZES = st.tuples(*[st.integers(1, 9)] * 3)
 SPACINGS = st.tuples(*[st.floats(0.3, 4.0)] * 3)
@@ -97,6 +99,80 @@ def test_restore_equals_interpolating_all_probabilities_and_taking_the_largest(
     two_best = np.sort(wanted, axis=0)[-2:]
     clear = two_best[1] - two_best[0] > 1e-5  # of two alike, rounding decides
     np.testing.assert_array_equal(restored.labels[clear], values[wanted.argmax(0)][clear])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    source=SIZES,
+    target=SIZES,
+    stride=st.tuples(*[st.sampled_from((1, 2, 4))] * 3),
+    source_mm=SPACINGS,
+    target_mm=SPACINGS,
+    cuts=st.lists(st.integers(0, 8), max_size=4),
+    seed=st.integers(0, 999),
+)
+def test_coarse_scores_come_back_by_way_of_the_networks_grid(
+    source: tuple[int, ...],
+    target: tuple[int, ...],
+    stride: tuple[int, int, int],
+    source_mm: tuple[float, ...],
+    target_mm: tuple[float, ...],
+    cuts: list[int],
+    seed: int,
+) -> None:
+    """As a network does that interpolates its logits to its input's size."""
+    prepared = prepared_of(source, target, source_mm, target_mm)
+    coarse = random_probabilities(
+        seed, 3, tuple(-(-n // s) for n, s in zip(source, stride, strict=True))
+    )
+    positions = [(np.arange(n) - (s - 1) / 2) / s for n, s in zip(source, stride, strict=True)]
+    grid = np.meshgrid(*positions, indexing="ij")
+    fine = [ndimage.map_coordinates(p, grid, order=1, mode="nearest") for p in coarse]
+    wanted = independently_interpolated(np.stack(fine), prepared)
+    restored = restore(
+        in_blocks(coarse, cuts), prepared, np.arange(3), probabilities=True, grid=ScoreGrid(stride)
+    )
+    assert restored.probabilities is not None
+    np.testing.assert_allclose(restored.probabilities, wanted, atol=2e-6)
+    two_best = np.sort(wanted, axis=0)[-2:]
+    clear = two_best[1] - two_best[0] > 1e-5
+    np.testing.assert_array_equal(restored.labels[clear], wanted.argmax(0)[clear])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    start=st.tuples(*[st.integers(0, 12)] * 3),
+    spacing=st.tuples(*[st.floats(0.6, 2.5)] * 3),
+    code=st.sampled_from(["LPS", "RAS", "PIR"]),
+    interpolation=st.sampled_from(["linear", "cubic"]),
+)
+def test_a_part_is_prepared_and_restored_as_within_the_whole_image(
+    start: tuple[int, ...], spacing: tuple[float, ...], code: str, interpolation: str
+) -> None:
+    """Scores of half the resolution tell whether the part begins where a whole pair does."""
+    blobs = ndimage.gaussian_filter(np.random.default_rng(5).random((40, 44, 48)), 3)
+    image = sitk.GetImageFromArray((blobs - blobs.min()).astype(np.float32) / np.ptp(blobs))
+    image.SetSpacing((1.0, 1.2, 0.9))
+    grid = Grid(3, spacing, code, interpolation)
+    channels = (Channel("T1", "MR", Normalisation("none")),)
+    block = (start, (24, 26, 22))
+
+    def restored(prepared: Prepared, own: sitk.Image) -> np.ndarray:
+        padded = pad_to_multiple(prepared.array, (2, 2, 2))[0]
+        half = padded.reshape([n for m in padded.shape for n in (m // 2, 2)]).mean((1, 3, 5))
+        mean = np.stack([1 - half, half]).astype(np.float32)
+        blocks = in_blocks(mean, [3])
+        found = restore(blocks, prepared, np.arange(2), True, grid=ScoreGrid((2, 2, 2)))
+        assert found.probabilities is not None
+        return sitk.GetArrayFromImage(to_source_grid(found.probabilities, prepared, own))[..., 1]
+
+    whole = restored(preprocess([image], channels, grid), image)
+    prepared = preprocess([image], channels, grid, part=block, step=4)
+    part = restored(prepared, sitk.RegionOfInterest(image, block[1], block[0]))
+    x, y, z = (slice(a, a + n) for a, n in zip(*block, strict=True))
+    margin = 8  # beyond the part's end its last scores go on
+    inner = (slice(margin, -margin),) * 3
+    np.testing.assert_allclose(part[inner], whole[z, y, x][inner], atol=1e-5)
 
 
 @settings(max_examples=20, deadline=None)
