@@ -13,7 +13,7 @@ from typing import Any
 
 GIB, GB = 2**30, 1e9
 OURS, NNUNET, MONAI = "kdseg (OpenVINO)", "nnU-Net", "MONAI"
-ALIKE = "MONAI, same grid"  # which sees the same voxels as ours
+ALIKE = "MONAI, cubic"  # which sees the same voxels as ours
 LARGE, FIVE = "nnU-Net, 31 M", "nnU-Net, 31 M, 5 folds"
 
 

@@ -9,13 +9,13 @@ from KDSegmentationLogic.bundles.description import Description
 from KDSegmentationLogic.inference.region import Block
 
 _AIR_HU = -500.0
-# a network sees this much air round the body, and nothing of importance is thinner than the step
-_MARGIN_MM = 20.0
+# at least so much air round the body is seen, and nothing of importance is thinner than the step
+_MARGIN_MM = 10.0
 _STEP = (2, 4, 4)  # voxels (z, y, x)
 
 
 def body_block(image: sitk.Image, description: Description) -> Block | None:
-    """The box round everything denser than air, and 2 cm more; None where that saves nothing.
+    """The box round everything denser than air, and 1 cm more; None where that saves nothing.
 
     A table belongs to it. Only for CT (one scale of intensities, the same in every image) and
     models of whole volumes.
