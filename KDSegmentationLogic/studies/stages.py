@@ -90,13 +90,17 @@ def train_arm(
         known = ", ".join(a.name for a in (*study.teacher_runs, *study.student_runs))
         raise UsageError(f"In {study_file}: {error}.", f"Choose from: {known}.") from None
     dataset = dataset_of(study, data)
-    training = training_cases(study, dataset, folder, arm, monitor.part(0, 0.02))
+    fabric = open_fabric(hardware or Hardware("cpu"))
+    if study.learns_from(arm) is not None and not _is_beside_its_teacher(study, arm):
+        if fabric.is_global_zero:
+            compute_targets(study, dataset, folder, [arm], monitor.part(0, 0.01))
+        fabric.barrier()  # the other processes read what the first has written
+    training = training_cases(study, dataset, folder, arm, monitor.part(0.01, 0.02))
     validation = read_cases(study, folder, dataset.split("val"), monitor.part(0.02, 0.03))
     knows = study.knows(arm)
     training, validation = (
         [case.of_classes(knows) for case in cases] for cases in (training, validation)
     )
-    fabric = open_fabric(hardware or Hardware("cpu"))
     resolved = folder.resolved(arm)
     if _is_beside_its_teacher(study, arm):
         (teacher,) = study.teaching(study.distilled(arm))
@@ -228,16 +232,22 @@ def read_cases(
 def compute_targets(
     study: Study, dataset: Dataset, folder: RunFolder, students: Sequence[Arm], monitor: Monitor
 ) -> None:
-    """The soft targets that these students need, each case once."""
-    each = [study.distilled(student) for student in students]
-    wanted = [distils for distils in each if not distils.online]
-    by_folder = {folder.targets(distils).folder: distils for distils in wanted}
+    """The soft targets that these students need and that are not there, each case once.
+
+    Raises
+    ------
+    TrainingError : a teacher is not trained, or no member may say anything of a case.
+    """
+    wanted = [student for student in students if not study.distilled(student).online]
+    places = [folder.targets(study.distilled(student)).folder for student in wanted]
+    by_folder = dict(zip(places, wanted, strict=True))
     # a folder is shared by students that differ in what they do with the cases without labels
-    unlabelled = {folder.targets(d).folder for d in wanted if d.unlabelled}
-    for number, (place, distils) in enumerate(by_folder.items()):
+    each = zip(places, wanted, strict=True)
+    unlabelled = {place for place, student in each if study.distilled(student).unlabelled}
+    for number, (place, student) in enumerate(by_folder.items()):
         part = monitor.part(number / len(by_folder), (number + 1) / len(by_folder))
         names = [case.name for case in dataset.split("train")]
-        _compute_targets(study, dataset, folder, distils, names, part, labelled=True)
+        _compute_targets(study, dataset, folder, student, names, part, labelled=True)
         if place in unlabelled:
             names = [case.name for case in dataset.split("unlabelled")]
             if not names:
@@ -245,23 +255,24 @@ def compute_targets(
                     f"The data set {dataset.name} has no cases without labels.",
                     "List some under 'unlabelled' in splits.json.",
                 )
-            _compute_targets(study, dataset, folder, distils, names, part, labelled=False)
+            _compute_targets(study, dataset, folder, student, names, part, labelled=False)
 
 
 def _compute_targets(
     study: Study,
     dataset: Dataset,
     folder: RunFolder,
-    distils: Distils,
+    student: Arm,
     names: Sequence[str],
     monitor: Monitor,
     labelled: bool,
 ) -> None:
+    distils = study.distilled(student)
     targets = folder.targets(distils)
     missing = [dataset.cases[name] for name in names if not targets.path(name).is_file()]
     if not missing:
         return
-    members = study.teaching(distils)
+    members = folder.trained_members(student)
     runners = [Runner(arm.member(), TorchEngine(folder.network(arm))) for arm in members]
     saw = [_seen(dataset, arm) if distils.out_of_fold else frozenset() for arm in members]
     cases = read_cases(study, folder, missing, monitor.part(0, 0.1), labelled)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +16,14 @@ import torch
 import yaml
 
 from KDSegmentationLogic.bundles.bundle import load_bundle
+from KDSegmentationLogic.errors import TrainingError
 from KDSegmentationLogic.files import sha256_of
 from KDSegmentationLogic.inference.predict import Runner
 from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.definition import Arm, Distils, Study, read_study
 from KDSegmentationLogic.studies.run import run_study
-from KDSegmentationLogic.studies.stages import read_cases
+from KDSegmentationLogic.studies.stages import read_cases, train_arm
 from KDSegmentationLogic.training.dataset import Dataset, read_decathlon
 from KDSegmentationLogic.training.validation import case_probabilities, mean_dice
 from Testing.studies.test_definition import CONTENT
@@ -136,6 +138,31 @@ def test_there_is_one_soft_target_a_training_case(run: Run) -> None:
     found = {path.stem for path in run.folder.targets(Distils()).folder.iterdir()}
 
     assert found == set(SPLITS["train"])
+
+
+def test_a_student_trained_alone_has_its_targets_computed(run: Run, tmp_path: Path) -> None:
+    again = RunFolder(tmp_path / "again", run.study)
+    for teacher in run.study.teachers:
+        shutil.copytree(run.folder.arm(teacher), again.arm(teacher))
+
+    train_arm(run.study_file, run.study_file.parent, again.root, "student", threads=None)
+
+    targets = run.folder.targets(Distils()), again.targets(Distils())
+    for case in SPLITS["train"]:
+        first, second = (each.load(case).mean for each in targets)
+        assert np.array_equal(first, second)
+    assert again.is_trained(run.study.arm("student"))
+
+
+def test_a_student_is_not_trained_before_its_teachers(run: Run, tmp_path: Path) -> None:
+    again = RunFolder(tmp_path / "again", run.study)
+    volume = run.study.arm("volume")
+    shutil.copytree(run.folder.arm(volume), again.arm(volume))
+
+    with pytest.raises(TrainingError, match="student needs its teachers, but slices is not"):
+        train_arm(run.study_file, run.study_file.parent, again.root, "student", threads=None)
+
+    assert not (again.root / "targets").exists()
 
 
 def test_the_teachers_stay_as_they_were(run: Run) -> None:
