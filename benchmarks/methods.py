@@ -57,17 +57,22 @@ class Ours:
         }
 
     def _time(self, engine: Any) -> None:
-        """Also the network alone, without what is restored meanwhile."""
-        plain = engine.features
+        """Also the network alone, without what is restored meanwhile.
 
-        def timed(batch: np.ndarray, *others: Any) -> np.ndarray:
-            start = time.perf_counter()
-            logits = plain(batch, *others)
-            self.voxels += batch.size
-            self._network += time.perf_counter() - start
-            return logits
+        Most engines' ``probabilities`` call ``features``, which then tells the time; torch's do not.
+        """
+        features, probabilities = engine.features, engine.probabilities
 
-        engine.features = timed
+        def counted(run: Any, batch: np.ndarray, others: tuple[Any, ...]) -> np.ndarray:
+            before, start = self._network, time.perf_counter()
+            output = run(batch, *others)
+            if self._network == before:
+                self._network += time.perf_counter() - start
+                self.voxels += batch.size
+            return output
+
+        engine.features = lambda batch, *others: counted(features, batch, others)
+        engine.probabilities = lambda batch, *others: counted(probabilities, batch, others)
 
 
 class Monai:
