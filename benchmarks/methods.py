@@ -59,7 +59,7 @@ class Ours:
     def _time(self, engine: Any) -> None:
         """Also the network alone, without what is restored meanwhile.
 
-        Most engines' ``probabilities`` call ``features``, which then tells the time; torch's do not.
+        Most engines' ``probabilities`` call ``features``, which then tells the time; torch's not.
         """
         features, probabilities = engine.features, engine.probabilities
 
