@@ -85,7 +85,7 @@ def write_short_study(folder: Path) -> str:
     """A data set and a study of it with one teacher of two steps; that one's name."""
     yaml = pytest.importorskip("yaml", reason="needs the extra train")
     pytest.importorskip("lightning_fabric", reason="needs the extra train")
-    from Testing.studies.test_distilling import write_dataset, write_study
+    from Testing.studies.made_study import write_dataset, write_study
 
     write_dataset(folder / "Task99_Made")
     path = folder / "study.yaml"

@@ -18,7 +18,7 @@ from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.definition import Study
 from KDSegmentationLogic.studies.protocol import Protocol
 from KDSegmentationLogic.studies.results import Assessed, CaseResult, Cost, ResultStore
-from Testing.studies.test_definition import CONTENT
+from Testing.studies.made_study import CONTENT
 
 STRUCTURES = ("left & <right>", "tail")
 CASES = tuple(f"case{number:02d}" for number in range(16))

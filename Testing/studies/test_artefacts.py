@@ -18,7 +18,7 @@ from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.definition import Arm, Distils, Study
 from KDSegmentationLogic.training.cost import Cost
 from KDSegmentationLogic.training.trainer import Trained
-from Testing.studies.test_definition import CONTENT
+from Testing.studies.made_study import CONTENT
 
 
 @pytest.fixture

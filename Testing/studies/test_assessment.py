@@ -29,7 +29,7 @@ from KDSegmentationLogic.studies.protocol import Protocol
 from KDSegmentationLogic.studies.results import Assessed, CaseResult, ResultStore
 from KDSegmentationLogic.training.dataset import Dataset, read_decathlon
 from Testing.making import phantom, tiny_student
-from Testing.studies.test_definition import CONTENT
+from Testing.studies.made_study import CONTENT
 
 HOW = Protocol(timed_cases=1, foreground_margin=2.0)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,7 @@ from KDSegmentationLogic.studies.run import run_study
 from KDSegmentationLogic.studies.stages import read_cases
 from KDSegmentationLogic.training.dataset import read_decathlon
 from KDSegmentationLogic.training.validation import case_probabilities
-from Testing.studies.test_definition import CONTENT
-from Testing.studies.test_distilling import arm, write_dataset
+from Testing.studies.made_study import CONTENT, arm, write_dataset
 from Testing.training import balls
 
 HOW = {"steps": 2, "batch": 2, "validate_every": 2, "augmentation": {"spatial_share": 0.0}}
@@ -73,8 +71,7 @@ def write_halves(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunFolder]:
-    threads = torch.get_num_threads()
+def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     root = tmp_path_factory.mktemp("study")
     write_halves(root / "Task99_Made")
     (root / "study.yaml").write_text(yaml.safe_dump(content()), "utf-8")
@@ -82,8 +79,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunFolder]:
     run_study(root / "study.yaml", root, folder.root, until="targets")
     assert not folder.is_trained(folder.study.arm("large"))
     run_study(root / "study.yaml", root, folder.root, until="students")
-    yield folder
-    torch.set_num_threads(threads)
+    return folder
 
 
 def soft(folder: RunFolder, student: str, case: str) -> np.ndarray:

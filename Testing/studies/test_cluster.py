@@ -20,7 +20,7 @@ from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.definition import read_study
 from KDSegmentationLogic.studies.scheduling import Scheduler, Task
 from KDSegmentationLogic.studies.stages import train_arm
-from Testing.studies.test_distilling import write_dataset, write_study
+from Testing.studies.made_study import write_dataset, write_study
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 STUDY = ["-m", "KDSegmentationLogic", "study", "run"]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import yaml
 
 from KDSegmentationLogic.bundles.decoding import DecodingError, decode
@@ -20,8 +18,7 @@ from KDSegmentationLogic.studies.run import run_study
 from KDSegmentationLogic.studies.stages import read_cases
 from KDSegmentationLogic.training.dataset import read_decathlon
 from KDSegmentationLogic.training.validation import case_probabilities
-from Testing.studies.test_definition import CONTENT
-from Testing.studies.test_distilling import arm, write_dataset
+from Testing.studies.made_study import CONTENT, arm, write_dataset
 from Testing.training import balls
 
 HOW = {"steps": 8, "batch": 2, "validate_every": 4}
@@ -49,15 +46,13 @@ def content() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunFolder]:
-    threads = torch.get_num_threads()
+def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     root = tmp_path_factory.mktemp("study")
     write_dataset(root / "Task99_Made")
     (root / "study.yaml").write_text(yaml.safe_dump(content()), "utf-8")
     folder = RunFolder(root / "run", decode(Study, content(), "study"))
     run_study(root / "study.yaml", root, folder.root, until="students")
-    yield folder
-    torch.set_num_threads(threads)
+    return folder
 
 
 def test_each_student_beside_its_teacher_leaves_both(folder: RunFolder) -> None:

@@ -12,54 +12,10 @@ import yaml
 from KDSegmentationLogic.bundles.decoding import decode, encode
 from KDSegmentationLogic.errors import UsageError
 from KDSegmentationLogic.studies.definition import Study, read_study
+from Testing.studies.made_study import CONTENT
 
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "Resources" / "Studies").glob("*.yaml"))
 
-CONTENT: dict[str, Any] = {
-    "dataset": "Task99_Made",
-    "channels": [{"name": "T1", "modality": "MR", "normalisation": {"method": "zscore"}}],
-    "grid": {"dimensions": 3, "spacing": [1.0, 1.0, 1.0]},
-    "labels": [{"value": 1, "name": "ball", "color": [255, 0, 0]}],
-    "field_of_view": {"kind": "whole"},
-    "bundle": {
-        "name": "Ball",
-        "title": "Ball",
-        "summary": "A ball.",
-        "expects": {"description": "balls"},
-        "licence": "CC0-1.0",
-        "citation": "none",
-        "training_data": "none",
-    },
-    "teachers": [
-        {
-            "name": "slices",
-            "architecture": "dilated2d",
-            "arguments": {"in_channels": 1, "classes": 2},
-            "patch": [16, 16],
-            "views": ["axial", "sagittal"],
-            "seed": 1,
-            "schedule": {"losses": {"dice": 1.0}, "steps": 10},
-        },
-        {
-            "name": "volume",
-            "architecture": "resnet3d",
-            "arguments": {"in_channels": 1, "classes": 2, "width": 8},
-            "patch": [16, 16, 16],
-            "seed": 2,
-            "schedule": {"losses": {"cross_entropy": 1.0}, "steps": 10, "mirror": [2]},
-        },
-    ],
-    "students": [
-        {
-            "name": "student",
-            "architecture": "student_unet",
-            "arguments": {"in_channels": 1, "classes": 2, "widths": [8, 16]},
-            "patch": [16, 16, 16],
-            "seed": 3,
-            "schedule": {"losses": {"mse_probabilities": 1.0, "dice": 0.1}, "steps": 10},
-        }
-    ],
-}
 ABSENT = object()
 
 

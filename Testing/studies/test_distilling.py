@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
-import torch
-import yaml
 
 from KDSegmentationLogic.bundles.bundle import load_bundle
 from KDSegmentationLogic.errors import TrainingError
@@ -26,14 +21,8 @@ from KDSegmentationLogic.studies.run import run_study
 from KDSegmentationLogic.studies.stages import read_cases, train_arm
 from KDSegmentationLogic.training.dataset import Dataset, read_decathlon
 from KDSegmentationLogic.training.validation import case_probabilities, mean_dice
-from Testing.studies.test_definition import CONTENT
+from Testing.studies.made_study import SPLITS, write_dataset, write_study
 from Testing.training import balls
-
-SPLITS = {
-    "train": ["ball0-0", "ball0-1", "ball0-2", "ball0-3", "ball0-4", "ball0-5"],
-    "val": ["ball1-0", "ball1-1"],
-    "test": ["ball2-0", "ball2-1"],
-}
 
 
 @dataclass(frozen=True)
@@ -59,45 +48,6 @@ class Run:
         return {arm.name: sha256_of(self.folder.weights(arm)) for arm in self.study.teachers}
 
 
-def write_dataset(folder: Path) -> None:
-    made = [case for seed, count in ((0, 6), (1, 2), (2, 2)) for case in balls.cases(count, seed)]
-    for name, arrays in (
-        ("images", {case.name: case.image[0] for case in made}),
-        ("labels", {case.name: case.labels for case in made}),
-    ):
-        (folder / f"{name}Tr").mkdir(parents=True)
-        for case, array in arrays.items():
-            path = folder / f"{name}Tr" / f"{case}.nii.gz"
-            sitk.WriteImage(sitk.GetImageFromArray(array), str(path))
-    description = {"modality": {"0": "MRI"}, "labels": {"0": "background", "1": "ball"}}
-    (folder / "dataset.json").write_text(json.dumps(description), "utf-8")
-    (folder / "splits.json").write_text(json.dumps(SPLITS), "utf-8")
-
-
-def arm(name: str, losses: dict[str, float], seed: int, **changes: Any) -> dict[str, Any]:
-    schedule = {"steps": 80, "batch": 4, "learning_rate": 0.01, "warmup": 5, "averaging": 0.9}
-    return {
-        "name": name,
-        "architecture": "student_unet",
-        "arguments": {"in_channels": 1, "classes": 2, "dimensions": 3, "widths": [8, 16]},
-        "patch": [16, 16, 16],
-        "seed": seed,
-        "schedule": {**schedule, "validate_every": 20, "losses": losses, **changes},
-    }
-
-
-def write_study(path: Path) -> None:
-    volume = arm("volume", {"dice": 1.0}, 1)
-    slices = arm("slices", {"cross_entropy": 1.0}, 2, batch=16)
-    slices["arguments"] = {**slices["arguments"], "dimensions": 2}
-    slices |= {"patch": [16, 16], "views": ["axial", "coronal", "sagittal"]}
-    student = arm("student", {"mse_probabilities": 1.0, "cross_entropy": 0.1}, 3)
-    channels = [{"name": "T1", "modality": "MR", "normalisation": {"method": "none"}}]
-    arms = {"teachers": [volume, slices], "students": [student]}
-    content = {**CONTENT, "channels": channels, **arms}
-    path.write_text(yaml.safe_dump(content), "utf-8")
-
-
 def go_through(study_file: Path, root: Path) -> Run:
     study, dataset = read_study(study_file), read_decathlon(root / "Task99_Made")
     folder = RunFolder(root / "run", study)
@@ -108,13 +58,11 @@ def go_through(study_file: Path, root: Path) -> Run:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    threads = torch.get_num_threads()
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     root = tmp_path_factory.mktemp("study")
     write_dataset(root / "Task99_Made")
     write_study(root / "study.yaml")
-    yield go_through(root / "study.yaml", root)
-    torch.set_num_threads(threads)
+    return go_through(root / "study.yaml", root)
 
 
 def test_teachers_and_student_find_balls_that_they_never_saw(run: Run) -> None:

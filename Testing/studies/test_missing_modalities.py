@@ -4,14 +4,12 @@ folder to a student that segments a single image."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 import yaml
 
 from KDSegmentationLogic.bundles.bundle import Bundle, load_bundle
@@ -107,15 +105,13 @@ def write_brats(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunFolder]:
-    threads = torch.get_num_threads()
+def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     root = tmp_path_factory.mktemp("brats")
     write_brats(root / "Made")
     (root / "study.yaml").write_text(yaml.safe_dump(content()), "utf-8")
     folder = RunFolder(root / "run", study_of(content()))
     run_study(root / "study.yaml", root, folder.root, until="bundle")
-    yield folder
-    torch.set_num_threads(threads)
+    return folder
 
 
 def bundle(folder: RunFolder, name: str) -> Bundle:

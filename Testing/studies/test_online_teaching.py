@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,8 +15,7 @@ from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.definition import Study
 from KDSegmentationLogic.studies.run import run_study
 from KDSegmentationLogic.studies.stages import train_arm
-from Testing.studies.test_definition import CONTENT
-from Testing.studies.test_distilling import arm, write_dataset
+from Testing.studies.made_study import CONTENT, arm, write_dataset
 
 HOW = {"steps": 2, "batch": 2, "validate_every": 2, "augmentation": {"spatial_share": 0.0}}
 BOTH = {"mse_probabilities": 1.0, "attention": {"weight": 1.0, "layers": ["last", "bottleneck"]}}
@@ -43,15 +41,13 @@ def content() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunFolder]:
-    threads = torch.get_num_threads()
+def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     root = tmp_path_factory.mktemp("study")
     write_dataset(root / "Task99_Made")
     (root / "study.yaml").write_text(yaml.safe_dump(content()), "utf-8")
     folder = RunFolder(root / "run", decode(Study, content(), "study"))
     run_study(root / "study.yaml", root, folder.root, until="students")
-    yield folder
-    torch.set_num_threads(threads)
+    return folder
 
 
 def weights(folder: RunFolder, name: str) -> list[torch.Tensor]:

@@ -27,8 +27,7 @@ from KDSegmentationLogic.training.cost import Cost
 from KDSegmentationLogic.training.dataset import Dataset, read_decathlon
 from KDSegmentationLogic.training.trainer import Trained
 from KDSegmentationLogic.training.validation import case_probabilities
-from Testing.studies.test_definition import CONTENT
-from Testing.studies.test_distilling import SPLITS, write_dataset
+from Testing.studies.made_study import CONTENT, SPLITS, write_dataset
 from Testing.training import balls
 
 WITHOUT_LABELS = ["ball2-0", "ball2-1"]

@@ -75,11 +75,8 @@ Outcome = tuple[tuple[Trained, Trained], Path]
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     checkpoint = tmp_path_factory.mktemp("whole") / "state.safetensors"
     both = train(checkpoint)
-    torch.set_num_threads(before)
     return both, checkpoint
 
 

@@ -59,11 +59,8 @@ def stop_after(step: int) -> Monitor:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Path]:
     """A training from start to end, and its last checkpoint."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     checkpoint = tmp_path_factory.mktemp("whole") / "state.safetensors"
     trained = train(checkpoint)
-    torch.set_num_threads(before)
     return trained, checkpoint
 
 

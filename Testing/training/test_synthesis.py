@@ -178,6 +178,7 @@ def test_a_case_does_not_depend_on_threads_or_on_what_was_drawn_before(maps: Pat
     torch.rand(3)
     torch.set_num_threads(2)
     again = synthesise(maps / "head_2.nii.gz", recipe, 7)
+    torch.set_num_threads(1)
     assert (voxels(first.images[0]) == voxels(again.images[0])).all()
     assert (voxels(first.labels) == voxels(again.labels)).all()
 
