@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from KDSegmentationLogic.training.checkpoint import load_state
 from KDSegmentationLogic.training.cotraining import Learner, train_together
 from KDSegmentationLogic.training.trainer import Trained
 from Testing.training import balls
+from Testing.training.ending import Stopped, kill_after, stop_after
 
 STEPS = 12
 TEACHER = balls.member(
@@ -25,19 +24,6 @@ TEACHER = balls.member(
 )
 STUDENT = balls.member()
 LOSSES = {"dice": 1.0, "kl": {"weight": 0.5, "temperature": 2.0}}
-TO_BE_KILLED = """
-import sys
-from pathlib import Path
-import torch
-from KDSegmentationLogic.progress import Monitor
-from Testing.training import test_cotraining
-torch.set_num_threads(1)
-def progress(fraction, text):
-    if text.startswith("step 10 "):
-        print("ready", flush=True)
-        sys.stdin.read()
-test_cotraining.train(Path(sys.argv[1]), Monitor(progress))
-"""
 
 
 def schedule(losses: dict[str, Any]) -> Any:
@@ -56,18 +42,6 @@ def train(
         monitor or Monitor(),
         **settings,
     )
-
-
-class Stopped(Exception):
-    pass
-
-
-def stop_after(step: int) -> Monitor:
-    def progress(_: float, text: str) -> None:
-        if text.startswith(f"step {step} "):
-            raise Stopped
-
-    return Monitor(progress)
 
 
 Outcome = tuple[tuple[Trained, Trained], Path]
@@ -155,13 +129,7 @@ def test_a_killed_training_continues_to_the_same_weights(
     tmp_path: Path, undisturbed: Outcome, project_root: Path
 ) -> None:
     checkpoint = tmp_path / "state.safetensors"
-    command = [sys.executable, "-c", TO_BE_KILLED, str(checkpoint)]
-    with subprocess.Popen(
-        command, cwd=project_root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().strip() == "ready"
-        process.kill()
+    kill_after(10, __name__, checkpoint, project_root)
     assert load_state(checkpoint)[1]["step"] == 8
 
     assert_same(train(checkpoint), checkpoint, undisturbed)

@@ -16,7 +16,7 @@ from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.training.checkpoint import load_state
 from KDSegmentationLogic.training.trainer import Trained, Trainer
 from Testing.training import balls
-from Testing.training.test_resume import Stopped, stop_after
+from Testing.training.ending import Stopped, stop_after
 
 GENERATOR = {"masked_boundary": {"weight": 1.0, "width": 4}}
 

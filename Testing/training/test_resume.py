@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.training.checkpoint import load_state, save_state
 from KDSegmentationLogic.training.trainer import Trained
 from Testing.training import balls
+from Testing.training.ending import Stopped, kill_after, stop_after
 
 # Dropout and everything that augmentation draws have to be repeated as well.
 MEMBER = balls.member(
@@ -23,37 +22,10 @@ MEMBER = balls.member(
 )
 STEPS = 24
 
-# Trains as above, and waits after step 17 for an answer that never comes.
-TO_BE_KILLED = """
-import sys
-from pathlib import Path
-import torch
-from KDSegmentationLogic.progress import Monitor
-from Testing.training import test_resume
-torch.set_num_threads(1)
-def progress(fraction, text):
-    if text.startswith("step 17 "):
-        print("ready", flush=True)
-        sys.stdin.read()
-test_resume.train(Path(sys.argv[1]), Monitor(progress))
-"""
-
 
 def train(checkpoint: Path, monitor: Monitor | None = None) -> Trained:
     how = balls.schedule(STEPS, batch=2, validate_every=5, losses={"dice": 1.0, "cross_entropy": 1})
     return balls.train(checkpoint, how, monitor, network=MEMBER)
-
-
-class Stopped(Exception):
-    pass
-
-
-def stop_after(step: int) -> Monitor:
-    def progress(_: float, text: str) -> None:
-        if text.startswith(f"step {step} "):
-            raise Stopped
-
-    return Monitor(progress)
 
 
 @pytest.fixture(scope="module")
@@ -104,14 +76,7 @@ def test_a_killed_training_continues_to_the_same_weights(
     tmp_path: Path, undisturbed: tuple[Trained, Path], project_root: Path
 ) -> None:
     checkpoint = tmp_path / "state.safetensors"
-    command = [sys.executable, "-c", TO_BE_KILLED, str(checkpoint)]
-    with subprocess.Popen(
-        command, cwd=project_root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().strip() == "ready"
-        process.kill()
-    assert process.returncode != 0
+    kill_after(17, __name__, checkpoint, project_root)
     assert load_state(checkpoint)[1]["step"] == 15
 
     assert_same(train(checkpoint), checkpoint, undisturbed)
