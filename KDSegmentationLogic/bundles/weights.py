@@ -1,8 +1,9 @@
-"""From a bundle's weight file to a network that is ready to run."""
+"""Between weight files and networks that are ready to run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 
@@ -10,6 +11,7 @@ from KDSegmentationLogic.bundles.bundle import Bundle, refuse
 from KDSegmentationLogic.bundles.description import Member
 from KDSegmentationLogic.bundles.tensors import TensorHead, read_heads
 from KDSegmentationLogic.errors import BundleError
+from KDSegmentationLogic.files import atomic_file
 from KDSegmentationLogic.networks.base import SegmentationNetwork
 from KDSegmentationLogic.networks.registry import build_network
 
@@ -35,6 +37,26 @@ def load_network(bundle: Bundle, member: Member) -> SegmentationNetwork:
     except (OSError, ValueError, SafetensorError) as error:
         refuse(called, f"the weights {member.weights} cannot be read ({error})")
     return network.eval()
+
+
+def save_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file atomically.
+
+    Raises
+    ------
+    OSError : the disk is full, or may not be written to.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        with atomic_file(path) as temporary:
+            save_file(flat, temporary, metadata=metadata)
+    except SafetensorError as error:  # its kind for every failure of the disk
+        raise OSError(f"{path} cannot be written ({error})") from error
 
 
 def check_networks(bundle: Bundle, called: str) -> None:

@@ -27,7 +27,7 @@ from KDSegmentationLogic.bundles.landing import landing, refuse_existing
 from KDSegmentationLogic.bundles.monai import Release, metadata_of, release_of, workflow_of
 from KDSegmentationLogic.bundles.paths import path_problem
 from KDSegmentationLogic.errors import BundleError
-from KDSegmentationLogic.files import atomic_file, sha256_of, write_text
+from KDSegmentationLogic.files import sha256_of, write_text
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -156,7 +156,7 @@ def _write_texts(
 
 def _write_weights(content: Path, member: Member, network: nn.Module, half: bool) -> str:
     """Write one network's weights; their SHA-256."""
-    from safetensors.torch import save_file
+    from KDSegmentationLogic.bundles.weights import save_tensors
 
     path = content / member.weights
     # Small, but a variance may be too great for float16, or so small that it loses its digits.
@@ -165,8 +165,7 @@ def _write_weights(content: Path, member: Member, network: nn.Module, half: bool
         name: _stored(tensor, half and not name.endswith(exact), f"{member.weights}: {name}")
         for name, tensor in network.state_dict().items()
     }
-    with atomic_file(path) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt"})
+    save_tensors(path, tensors, {"format": "pt"})
     return sha256_of(path)
 
 

@@ -11,10 +11,9 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 
+from KDSegmentationLogic.bundles.weights import save_tensors
 from KDSegmentationLogic.errors import TrainingError
-from KDSegmentationLogic.files import atomic_file
 
 Tensors = dict[str, torch.Tensor]
 
@@ -22,12 +21,11 @@ Tensors = dict[str, torch.Tensor]
 def save_state(path: Path, groups: dict[str, Tensors], facts: dict[str, Any]) -> None:
     """Write named groups of tensors and plain facts."""
     flat = {
-        f"{group}/{name}": tensor.detach().cpu().contiguous().clone()
+        f"{group}/{name}": tensor.detach().clone()
         for group, tensors in groups.items()
         for name, tensor in tensors.items()
     }
-    with atomic_file(path) as temporary:
-        save_file(flat, temporary, metadata={"facts": json.dumps(facts)})
+    save_tensors(path, flat, {"facts": json.dumps(facts)})
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensors], dict[str, Any]]:
