@@ -69,10 +69,18 @@ def make_plan(fingerprint: Fingerprint, memory_gib: float = DEFAULT_MEMORY_GIB) 
         grid,
         _field_of_view(fingerprint, flat),
         _spacing_range(fingerprint),
-        () if _sided(fingerprint) else (2,),
+        () if _sided(fingerprint) else _left_right(grid, flat),
         teachers,
         student,
     )
+
+
+def _left_right(grid: Grid, flat: bool) -> tuple[int, ...]:
+    """The axis of the volume (0 z, 1 y, 2 x) along which a body is the same on both sides."""
+    if grid.dimensions == 2:
+        return (2,)  # nothing says how a picture lies
+    axis = 2 - next(i for i, letter in enumerate(grid.orientation) if letter in "LR")
+    return () if flat and axis == 0 else (axis,)  # sagittal slices have no other side
 
 
 def modality_of(channel: str) -> str:

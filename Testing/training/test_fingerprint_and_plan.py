@@ -163,6 +163,7 @@ def test_single_slices_are_turned_so_that_z_crosses_them(axis: int, orientation:
     assert (grid.orientation, grid.spacing) == (orientation, (0.5, 0.5, 6.0))
     plan = make_plan(fingerprint([tuple(size)] * 3, [tuple(spacing)] * 3, thin_axis=axis))
     assert {teacher.patch for teacher in plan.teachers} == {(64, 64)}
+    assert plan.mirror == {"PSL": (), "LSP": (2,), "LPS": (2,)}[orientation]
 
 
 def test_ct_is_standardised_by_constants_and_mr_by_each_image() -> None:

@@ -17,7 +17,7 @@ from KDSegmentationLogic.errors import DatasetError
 from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.training.cases import load_cases
 from KDSegmentationLogic.training.dataset import Dataset, find_dataset, read_dataset
-from KDSegmentationLogic.training.layouts.catalogue import layout_of
+from KDSegmentationLogic.training.layouts.catalogue import layout_of, with_all_lists
 from Testing.training import made_layouts as made
 
 
@@ -199,6 +199,32 @@ def test_splits_json_can_name_the_patients(tmp_path: Path) -> None:
     made.write_json(folder / "splits.json", lists)
 
     assert read_dataset(folder).groups == {"a": "anna", "b": "anna", "c": "c"}
+
+
+def test_a_patient_of_the_test_cases_is_not_among_the_unlabelled_either(tmp_path: Path) -> None:
+    folder = made.segthor(tmp_path / "SegTHOR")
+    lists = {"train": ["Patient_01"], "val": ["Patient_03"], "test": ["Patient_04"]}
+    groups = {"Patient_04": "anna", "Patient_41": "anna"}
+    made.write_json(
+        folder / "splits.json", {**lists, "unlabelled": ["Patient_41"], "groups": groups}
+    )
+
+    with pytest.raises(DatasetError, match="has the patient anna in test and in unlabelled"):
+        read_dataset(folder)
+
+
+def test_drawn_test_patients_leave_the_unlabelled(tmp_path: Path) -> None:
+    dataset = read_dataset(made.segthor(tmp_path / "SegTHOR", bare=10), complete=False)
+    # Patient_41 is a second image of Patient_01, and so on
+    twins = {name: f"patient{int(name[-2:]) % 40}" for name in dataset.cases}
+
+    drawn = with_all_lists(replace(dataset, groups=twins))
+
+    held = {twins[name] for name in (*drawn.splits["val"], *drawn.splits["test"])}
+    apart = {twins[name] for name in drawn.splits["unlabelled"]}
+    assert held
+    assert not held & apart
+    assert len(drawn.splits["unlabelled"]) < len(dataset.splits["unlabelled"])
 
 
 def test_lists_that_come_with_a_data_set_may_part_a_patient(tmp_path: Path) -> None:

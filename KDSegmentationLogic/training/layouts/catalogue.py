@@ -63,4 +63,7 @@ def with_all_lists(dataset: Dataset) -> Dataset:
     wanted = {name: share for name, share in shares.items() if not splits[name]}
     if wanted:
         splits.update(split_by_group(dataset.groups_of("train"), wanted, rest="train"))
+        held = {dataset.groups[name] for split in wanted for name in splits[split]}
+        # what an ensemble says of a patient must not teach who is then tested on that patient
+        splits[UNLABELLED] = tuple(n for n in splits[UNLABELLED] if dataset.groups[n] not in held)
     return replace(dataset, splits=splits, drawn=tuple(wanted))

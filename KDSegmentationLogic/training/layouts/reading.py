@@ -134,7 +134,7 @@ def check_groups(splits: Splits, groups: Mapping[str, str], folder: Path) -> Non
     if not lists.exists():
         return
     seen: dict[str, str] = {}
-    for name in SPLITS:
+    for name in (*SPLITS, UNLABELLED):
         for case in splits.get(name, ()):
             other = seen.setdefault(groups[case], name)
             if other != name:
