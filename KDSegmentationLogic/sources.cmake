@@ -183,6 +183,7 @@ set(PACKAGE_SCRIPTS
   "KDSegmentationLogic/studies/channels.py"
   "KDSegmentationLogic/studies/checks.py"
   "KDSegmentationLogic/studies/cost.py"
+  "KDSegmentationLogic/studies/damage.py"
   "KDSegmentationLogic/studies/definition.py"
   "KDSegmentationLogic/studies/draft.py"
   "KDSegmentationLogic/studies/names.py"

@@ -49,6 +49,7 @@ def add_parser(subparsers: Any) -> None:
         default=STAGES[-1],
         help="stop after this stage; default: %(default)s",
     )
+    _add_hardware(runs)
     add_general(runs)
     runs.set_defaults(run=run)
     _add_train(actions)
@@ -72,19 +73,32 @@ def _add_train(actions: Any) -> None:
     )
     _add_study(trains)
     trains.add_argument("arm", metavar="ARM", help="its name, with -s<seed> or -f<fold>")
-    trains.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     trains.add_argument(
         "--devices", type=whole_number, default=1, metavar="N", help="a node; default: 1"
     )
     trains.add_argument(
         "--nodes", type=whole_number, default=1, metavar="N", help="default: %(default)s"
     )
-    trains.add_argument(
-        "--precision", choices=("auto", "32-true", "bf16-mixed", "16-mixed"), default="auto"
-    )
+    _add_hardware(trains)
     trains.add_argument("--threads", type=whole_number, metavar="N", help="default: as torch")
     add_general(trains)
     trains.set_defaults(run=train)
+
+
+def _add_hardware(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda", "mps"),
+        default="auto",
+        help="of each training; default: a GPU where there is one",
+    )
+    # no float16: its loss scaling overflows by design, and is one more state to resume
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "32-true", "bf16-mixed"),
+        default="auto",
+        help="default: bfloat16 where a GPU has it",
+    )
 
 
 def _add_report(actions: Any) -> None:
@@ -110,10 +124,12 @@ def run(args: Namespace) -> int:
     check_output_folder(args.output)
     from KDSegmentationLogic.studies.run import run_study
     from KDSegmentationLogic.studies.scheduling import Scheduler
+    from KDSegmentationLogic.training.hardware import Hardware
 
     scheduler = Scheduler(args.jobs, args.scheduler)
+    hardware = Hardware(args.device, precision=args.precision)
     with console.monitor() as monitor:
-        run_study(args.study, data, args.output, scheduler, args.until, monitor)
+        run_study(args.study, data, args.output, scheduler, args.until, monitor, hardware)
     console.say(f"The study's results are in {args.output}.")
     console.result({"study": str(args.study), "folder": str(args.output)})
     return 0

@@ -1,9 +1,10 @@
 """The folder of a run: every artefact is named by the hash of what made it.
 
 A killed run continues where it was, an unchanged stage is not run twice, and a changed one
-never picks up what its former self left. What is hashed is the study's text, not the data
-files: after changing those, use a new folder.
+never picks up what its former self left. What is hashed is the study's text. Other lists of
+cases than at first are refused; changed images are not noticed: use a new folder for them.
 
+    lists-<data set>.json       the cases that train and validate, and whose they are
     arms/<name>-<hash>/         checkpoint, weights, training.json, history.csv, tensorboard
     targets/<ensemble>-<hash>/  soft targets, one file a case
     cases-<hash>/               preprocessed cases
@@ -22,16 +23,20 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from KDSegmentationLogic.bundles.decoding import encode
 from KDSegmentationLogic.bundles.description import Description
+from KDSegmentationLogic.bundles.weights import save_tensors
 from KDSegmentationLogic.errors import TrainingError
-from KDSegmentationLogic.files import atomic_file, write_if_new, write_text
+from KDSegmentationLogic.files import write_if_new, write_text
 from KDSegmentationLogic.networks.base import SegmentationNetwork
 from KDSegmentationLogic.networks.registry import build_network
+from KDSegmentationLogic.studies.damage import damaged, read_json
 from KDSegmentationLogic.studies.definition import BEST_MEMBER, Arm, Distils, Study
-from KDSegmentationLogic.studies.targets import SoftTargets, damaged
+from KDSegmentationLogic.studies.targets import SoftTargets
+from KDSegmentationLogic.training.dataset import Dataset
+from KDSegmentationLogic.training.layouts.base import UNLABELLED
 from KDSegmentationLogic.training.losses import Objective
 from KDSegmentationLogic.training.trainer import Trained
 
@@ -74,7 +79,7 @@ class RunFolder:
         study = self.study
         values = [label.value for label in study.labels]
         made_of: list[Any] = [study.dataset, study.channels, study.grid, values, arm]
-        if Objective(arm.schedule.losses).needs_teacher:
+        if Objective(arm.schedule.losses).needs_teacher or arm.architecture == BEST_MEMBER:
             made_of.append(self._targets_key(study.distilled(arm)))
         return _hash(made_of)
 
@@ -101,6 +106,8 @@ class RunFolder:
             whole=best.whole,
             overlap=best.overlap,
             channels=best.channels,
+            # a baseline was taught no more than its architecture
+            distils=arm.distils if self.study.learns_from(arm) else None,
         )
 
     def trained_members(self, student: Arm) -> tuple[Arm, ...]:
@@ -127,6 +134,27 @@ class RunFolder:
         """A copy of the study's text beside what it makes, for the report."""
         write_if_new(self.root / "study.yaml", study_file.read_text("utf-8"))
 
+    def keep_lists(self, dataset: Dataset) -> None:
+        """Note the cases that train and validate here, and whose images they are.
+
+        Raises
+        ------
+        TrainingError : they were others before: what is here may have been trained on cases
+            that are now to be tested on.
+        """
+        path = self.root / f"lists-{dataset.name}.json"
+        lists = {
+            split: {case: dataset.groups.get(case, case) for case in dataset.splits.get(split, ())}
+            for split in ("train", "val", UNLABELLED)
+        }
+        text = json.dumps(lists, indent=1)
+        if path.is_file() and path.read_text("utf-8") != text:
+            raise TrainingError(
+                f"The lists of {dataset.name} are not those that {self.root} was begun with.",
+                "Restore splits.json, or run the study in a new folder.",
+            )
+        write_if_new(path, text)
+
     def is_trained(self, arm: Arm) -> bool:
         return self.weights(arm).is_file()
 
@@ -140,13 +168,11 @@ class RunFolder:
             "settings": encode(arm),
         }
         write_text(self.arm(arm) / "training.json", json.dumps(facts, indent=1))
-        with atomic_file(self.weights(arm)) as path:
-            tensors = {k: v.contiguous() for k, v in trained.network.state_dict().items()}
-            save_file(tensors, path)
+        save_tensors(self.weights(arm), trained.network.state_dict())
 
     def facts(self, arm: Arm) -> dict[str, Any]:
         """What ``save_trained`` noted of the training."""
-        return json.loads((self.arm(arm) / "training.json").read_text("utf-8"))
+        return read_json(self.arm(arm) / "training.json")
 
     def network(self, arm: Arm) -> SegmentationNetwork:
         """The trained network of an arm, in evaluation mode.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from KDSegmentationLogic.studies.definition import Arm, Study
 
 # what makes the batches of two networks that are trained together the same
-_SHARED = ("steps", "batch", "validate_every", "foreground", "mirror", "augmentation")
+_SHARED = ("steps", "batch", "validate_every", "foreground", "mirror", "within", "augmentation")
 
 
 def require(condition: bool, problem: str) -> None:
@@ -129,10 +129,13 @@ def check_student(study: Study, arm: Arm) -> None:
     """
     require(not arm.labels, f"{arm.name} is a student: it learns all labels")
     if not Objective(arm.schedule.losses).needs_teacher:
-        learns = arm.architecture != BEST_MEMBER
-        require(learns, f"{arm.name} names no ensemble to take the best member of")
+        if arm.architecture == BEST_MEMBER:
+            require(
+                arm.distils is not None,
+                f"{arm.name} names no ensemble to take the best member of; give it distils",
+            )
+            study.members(study.distilled(arm).ensemble)
         return
-    check_terms(study, arm)
     check_terms(study, arm)
     distils = study.distilled(arm)
     members = study.members(distils.ensemble)
@@ -152,7 +155,28 @@ def check_student(study: Study, arm: Arm) -> None:
         )
     for run in arm.runs():
         check_labels(study, run)
+        check_disagreement(study, run)
         check_online(study, run)
+
+
+def check_disagreement(study: Study, student: Arm) -> None:
+    """Where it matters how far the members agree, each case is spoken for by several.
+
+    Raises
+    ------
+    ValueError : one says all there is.
+    """
+    distils = study.distilled(student)
+    members = study.teaching(distils)
+    speaking = len({m.run_seed for m in members}) if distils.out_of_fold else len(members)
+    for wanted, needs in (
+        ("the loss deviation", Objective(student.schedule.losses).needs_deviation),
+        ("unlabelled", distils.unlabelled),
+    ):
+        require(
+            not needs or speaking > 1,
+            f"{wanted} of {student.name} asks how far its teachers agree, but each case has one",
+        )
 
 
 def check_pair(study: Study, student: Arm) -> None:

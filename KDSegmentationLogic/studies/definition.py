@@ -101,7 +101,8 @@ class Arm:
         are background to it. Several such teachers are merged for a student of all of them.
     folds : train once a fold, without the cases of that fold (whose patients stay together);
         called ``<name>-f<fold>``. ``fold`` is set in each run and not in a study file.
-    distils : for a student that learns from an ensemble.
+    distils : for a student that learns from an ensemble, or whose architecture is that of its
+        best member: with losses on labels alone, such a student is the baseline of another.
     """
 
     name: str
@@ -122,8 +123,7 @@ class Arm:
 
     def __post_init__(self) -> None:
         # now, and not after the hours that the arms before it train
-        plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name)
-        _require(plain is not None, f"the arm's name {self.name!r} is not a plain name")
+        _require_plain(self.name, "arm's name")
         _require((self.seed is None) == bool(self.seeds), "give either a seed or seeds")
         seeds = self.seeds or (self.seed,)
         _require(all(s is not None and s >= 0 for s in seeds), "a seed must not be below zero")
@@ -134,10 +134,15 @@ class Arm:
         except TrainingError as error:
             raise ValueError(str(error).rstrip(".")) from None
         _require(
-            objective.needs_teacher or self.distils is None,
+            objective.needs_teacher or self.distils is None or self.architecture == BEST_MEMBER,
             "it distils an ensemble, but none of its losses compares with a teacher",
         )
         if self.architecture == BEST_MEMBER:
+            _require(
+                not objective.needs_deviation,
+                f"the loss deviation needs a network with a second head, which {BEST_MEMBER} "
+                "may lack; name the architecture",
+            )
             _require(
                 not (self.arguments or self.patch or self.views or self.channels),
                 f"{BEST_MEMBER} takes arguments, patch, views and channels from that member",
@@ -147,11 +152,11 @@ class Arm:
 
     def _check_network(self) -> None:
         shape = self.shape()
-        if Objective(self.schedule.losses).needs_deviation:
-            _require(
-                bool(self.arguments.get("deviation")),
-                "the loss deviation needs a network with the argument deviation",
-            )
+        learned = Objective(self.schedule.losses).needs_deviation
+        _require(
+            learned == bool(self.arguments.get("deviation")),
+            "the loss deviation and the network's argument deviation go together",
+        )
         wanted = self.member().dimensions
         _require(shape.dimensions == wanted, f"{self.architecture} is not {wanted}-D")
         _require(
@@ -216,6 +221,9 @@ class BundleText:
     citation: str
     training_data: str
 
+    def __post_init__(self) -> None:
+        _require_plain(self.name, "bundle's name")
+
 
 @dataclass(frozen=True)
 class Ensemble:
@@ -227,6 +235,9 @@ class Ensemble:
 
     name: str
     members: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _require_plain(self.name, "ensemble's name")
 
 
 @dataclass(frozen=True)
@@ -245,6 +256,7 @@ class Study:
     evaluation: Protocol = field(default_factory=Protocol)
 
     def __post_init__(self) -> None:
+        _require_plain(self.dataset, "data set's name")
         _require(bool(self.teachers), "a study needs teachers")
         _require(bool(self.channels) and bool(self.labels), "a study needs channels and labels")
         for what in ("value", "name"):
@@ -375,6 +387,12 @@ class Study:
             if arm.name == name:
                 return arm
         raise ValueError(f"there is no arm {name}")
+
+
+def _require_plain(name: str, what: str) -> None:
+    """Folders are called after it, and it must not lead out of them."""
+    plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name)
+    _require(plain is not None, f"the {what} {name!r} is not a plain name")
 
 
 def _distinct(names: Sequence[str], what: str) -> None:

@@ -54,6 +54,8 @@ class Protocol:
         for name in ("surface_tolerance", "foreground_margin", "margin"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be below zero")
+        if self.margin > 0.1:
+            raise ValueError("margin is a difference of Dice, 0.1 at most: 0.005 is half a point")
         if self.bins < 2 or self.timed_cases < 1:
             raise ValueError("bins must be 2 or more and timed_cases 1 or more")
         if len({region.name for region in self.regions}) < len(self.regions):

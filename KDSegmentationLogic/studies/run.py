@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from KDSegmentationLogic.errors import UsageError
+from KDSegmentationLogic.errors import DatasetError, UsageError
 from KDSegmentationLogic.inference.engines.registry import available_cores, choose_device
 from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.studies.artefacts import RunFolder
@@ -19,6 +20,7 @@ from KDSegmentationLogic.studies.report import write_report
 from KDSegmentationLogic.studies.scheduling import Scheduler
 from KDSegmentationLogic.studies.stages import compute_targets, train_arms
 from KDSegmentationLogic.training.dataset import Dataset
+from KDSegmentationLogic.training.hardware import Hardware
 
 
 def run_study(
@@ -28,6 +30,7 @@ def run_study(
     scheduler: Scheduler | None = None,
     until: str = STAGES[-1],
     monitor: Monitor | None = None,
+    hardware: Hardware | None = None,
 ) -> None:
     """Run a study up to and with the stage ``until``; a killed run goes on where it was.
 
@@ -35,6 +38,7 @@ def run_study(
     ----------
     data : the folder that holds the study's data set.
     scheduler : where the trainings run; here, one after another, if not given.
+    hardware : of each training; the CPU if not given.
 
     Raises
     ------
@@ -48,20 +52,15 @@ def run_study(
     run = RunFolder(folder.resolve(), study)
     dataset = dataset_of(study, data)
     wanted = STAGES[: STAGES.index(until) + 1]
+    _check_lists(dataset, wanted)
+    run.keep_lists(dataset)
     run.keep_study(study_file)
 
+    place = _Place(study_file, data, run, dataset, scheduler, hardware or Hardware("cpu"))
     share = 0.9 / len(study.ensemble_names)
     for number, ensemble in enumerate(study.ensembles_in_order):
-        _work_off(
-            study_file,
-            data,
-            run,
-            dataset,
-            ensemble,
-            scheduler,
-            wanted,
-            monitor.part(number * share, (number + 1) * share),
-        )
+        part = monitor.part(number * share, (number + 1) * share)
+        _work_off(place, ensemble, wanted, part)
     if "bundle" not in wanted:
         return
     bundles = write_bundles(study, dataset, run, monitor.part(0.9, 0.92))
@@ -71,44 +70,76 @@ def run_study(
             return
         part = monitor.part(start, start + 0.04)
         results = assess(study, dataset, run, bundles, split, part, study.evaluation)
-    hardware = f"{platform.machine()}, {available_cores()} cores, {choose_device('auto')[0]}"
-    note_measured(bundles, results, f"{study.dataset}, test", hardware)
+    machine = f"{platform.machine()}, {available_cores()} cores, {choose_device('auto')[0]}"
+    note_measured(bundles, results, f"{study.dataset}, test", machine)
     if "report" in wanted:
         write_report(run, run.root / "report", data)
 
 
-def _work_off(
-    study_file: Path,
-    data: Path,
-    run: RunFolder,
-    dataset: Dataset,
-    ensemble: str,
-    scheduler: Scheduler,
-    wanted: Sequence[str],
-    monitor: Monitor,
-) -> None:
+@dataclass(frozen=True)
+class _Place:
+    """A study, and where it is run on what."""
+
+    study_file: Path
+    data: Path
+    folder: RunFolder
+    dataset: Dataset
+    scheduler: Scheduler
+    hardware: Hardware
+
+    def train(self, arms: Sequence[Arm], monitor: Monitor) -> None:
+        where = self.study_file, self.data, self.folder
+        train_arms(*where, arms, self.scheduler, self.hardware, monitor)
+
+    def compute_targets(self, students: Sequence[Arm], monitor: Monitor) -> None:
+        asked = self.hardware.device
+        if asked != "cpu" and self.scheduler.address is not None:
+            asked = "auto"  # the GPUs that were asked for are the workers'
+        device = choose_device(asked)[0]
+        study = self.folder.study
+        compute_targets(study, self.dataset, self.folder, students, monitor, device)
+
+
+def _check_lists(dataset: Dataset, wanted: Sequence[str]) -> None:
+    """Before the hours, not after: what is wanted has its cases, and these their labels."""
+    for stage, split in (("teachers", "val"), ("test", "test")):
+        if stage not in wanted:
+            continue
+        names = [case.name for case in dataset.split(split)]
+        without = [case.name for case in dataset.split(split) if case.labels is None]
+        if without or not names:
+            which = f"'{split}' of the data set {dataset.name}"
+            raise DatasetError(
+                f"{without[0]}, under {which}, has no labels."
+                if without
+                else f"There is no case under {which}.",
+                f"List labelled cases there in splits.json, or stop before the stage {stage}.",
+            )
+
+
+def _work_off(place: _Place, ensemble: str, wanted: Sequence[str], monitor: Monitor) -> None:
     """An ensemble and its students, the baselines with the first: results come early."""
-    study = run.study
-
-    def train(arms: Sequence[Arm], part: Monitor) -> None:
-        train_arms(study_file, data, run, arms, scheduler, part)
-
+    study = place.folder.study
     learners = [a for a in study.student_runs if study.learns_from(a) == ensemble]
     # these train their teachers along with themselves
     beside = [a for a in learners if study.distilled(a).meanwhile]
-    train(beside, monitor.part(0, 0.5 if beside else 0))
+    place.train(beside, monitor.part(0, 0.5 if beside else 0))
     members = study.members(ensemble)
     # a student among them was trained with its own ensemble before, or is not wanted yet
     ready = [m for m in members if "students" in wanted or m in study.teacher_runs]
-    train(ready, monitor.part(0.5 if beside else 0, 0.6))
+    place.train(ready, monitor.part(0.5 if beside else 0, 0.6))
     if "targets" not in wanted or len(ready) < len(members):
         return
-    first = ensemble == study.ensembles_in_order[0]
     wait = [a for a in learners if a not in beside]
-    compute_targets(study, dataset, run, wait, monitor.part(0.6, 0.65))
+    place.compute_targets(wait, monitor.part(0.6, 0.65))
     if "students" in wanted:
-        alone = [a for a in study.student_runs if study.learns_from(a) is None] if first else []
-        train(first_seeds_first(study, [*wait, *alone]), monitor.part(0.65, 1))
+        alone = [
+            a
+            for a in study.student_runs
+            if study.learns_from(a) is None
+            and ensemble == (a.distils.ensemble if a.distils else study.ensembles_in_order[0])
+        ]
+        place.train(first_seeds_first(study, [*wait, *alone]), monitor.part(0.65, 1))
 
 
 def first_seeds_first(study: Study, runs: Sequence[Arm]) -> list[Arm]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +24,16 @@ _PATIENCE = "20s"  # a scheduler may be starting just now
 
 @dataclass(frozen=True)
 class Task:
-    """``function(*arguments)``; ``name`` is shown."""
+    """``function(*arguments)``, in this process with a ``monitor`` besides; ``name`` is shown.
+
+    version : of what it makes. All clients of a cluster share the result of one name, arguments
+        and version, and of nothing less.
+    """
 
     name: str
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,10 +74,11 @@ Outcomes = Iterator[tuple[Task, BaseException | None]]
 
 
 def _here(tasks: Sequence[Task], monitor: Monitor) -> Outcomes:
-    for task in tasks:
+    for number, task in enumerate(tasks):
         monitor.check()
+        part = monitor.part(number / len(tasks), (number + 1) / len(tasks))
         try:
-            task.function(*task.arguments)
+            task.function(*task.arguments, monitor=part)
             yield task, None
         except KDSegError as error:
             yield task, error
@@ -92,7 +100,9 @@ def _workers(count: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
     """Processes that end with the block: an error or a cancel does not wait for a training."""
     context = multiprocessing.get_context("spawn")
     before = set(multiprocessing.active_children())
-    pool = concurrent.futures.ProcessPoolExecutor(count, mp_context=context)
+    pool = concurrent.futures.ProcessPoolExecutor(
+        count, mp_context=context, initializer=_end_with_parent
+    )
     try:
         yield pool
     except BaseException:
@@ -101,6 +111,21 @@ def _workers(count: int) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
             process.terminate()
         raise
     pool.shutdown()
+
+
+def _end_with_parent() -> None:
+    """Let this process end when the one that started it does, also when that was killed.
+
+    Otherwise it would train on, beside the same arm of the study that was begun again.
+    """
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)  # sys.exit would end this thread alone
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _on_cluster(address: str, tasks: Sequence[Task], monitor: Monitor) -> Outcomes:
@@ -135,7 +160,7 @@ def on_cluster(address: str, tasks: Sequence[Task], monitor: Monitor) -> Iterato
     with client, client.as_current():  # wait() takes the current client
         # not pure: the same call is to be made again where its result has gone
         futures = {
-            client.submit(task.function, *task.arguments, key=task.name, pure=False): task
+            client.submit(task.function, *task.arguments, key=_key(task), pure=False): task
             for task in tasks
         }
         pending = set(futures)
@@ -147,6 +172,13 @@ def on_cluster(address: str, tasks: Sequence[Task], monitor: Monitor) -> Iterato
             pending -= done
             for future in done:
                 yield futures[future], future
+
+
+def _key(task: Task) -> str:
+    """Of its result on the cluster, where another study may train an arm of the same name."""
+    from dask.base import tokenize
+
+    return f"{task.name} {tokenize(task.version, task.arguments)}"
 
 
 def _where(address: str) -> dict[str, str]:

@@ -36,6 +36,7 @@ def train_arms(
     folder: RunFolder,
     arms: Sequence[Arm],
     scheduler: Scheduler,
+    hardware: Hardware,
     monitor: Monitor,
 ) -> None:
     """Train those arms that are not trained yet, cores shared evenly.
@@ -48,15 +49,15 @@ def train_arms(
     threads = max(1, available_cores() // jobs)
     if scheduler.address is not None:
         threads = 1  # a Dask worker says how many tasks it takes; each gets one core
-    waiting = [arm for arm in arms if not folder.is_trained(arm)]
-    if jobs == 1 and scheduler.address is None:
-        for number, arm in enumerate(waiting):
-            part = monitor.part(number / len(waiting), (number + 1) / len(waiting))
-            train_arm(study_file, data, folder.root, arm.name, threads, Hardware("cpu"), part)
-        return
     tasks = [
-        Task(f"train {arm.name}", train_arm, (study_file, data, folder.root, arm.name, threads))
-        for arm in waiting
+        Task(
+            f"train {arm.name}",
+            train_arm,
+            (study_file, data, folder.root, arm.name, threads, hardware),
+            version=folder.arm(arm).name,
+        )
+        for arm in arms
+        if not folder.is_trained(arm)
     ]
     scheduler.run(tasks, monitor)
 
@@ -90,10 +91,12 @@ def train_arm(
         known = ", ".join(a.name for a in (*study.teacher_runs, *study.student_runs))
         raise UsageError(f"In {study_file}: {error}.", f"Choose from: {known}.") from None
     dataset = dataset_of(study, data)
+    folder.keep_lists(dataset)
     fabric = open_fabric(hardware or Hardware("cpu"))
+    device = fabric.device.type
     if study.learns_from(arm) is not None and not _is_beside_its_teacher(study, arm):
         if fabric.is_global_zero:
-            compute_targets(study, dataset, folder, [arm], monitor.part(0, 0.01))
+            compute_targets(study, dataset, folder, [arm], monitor.part(0, 0.01), device)
         fabric.barrier()  # the other processes read what the first has written
     training = training_cases(study, dataset, folder, arm, monitor.part(0.01, 0.02))
     validation = read_cases(study, folder, dataset.split("val"), monitor.part(0.02, 0.03))
@@ -230,7 +233,12 @@ def read_cases(
 
 
 def compute_targets(
-    study: Study, dataset: Dataset, folder: RunFolder, students: Sequence[Arm], monitor: Monitor
+    study: Study,
+    dataset: Dataset,
+    folder: RunFolder,
+    students: Sequence[Arm],
+    monitor: Monitor,
+    device: str = "cpu",
 ) -> None:
     """The soft targets that these students need and that are not there, each case once.
 
@@ -247,7 +255,7 @@ def compute_targets(
     for number, (place, student) in enumerate(by_folder.items()):
         part = monitor.part(number / len(by_folder), (number + 1) / len(by_folder))
         names = [case.name for case in dataset.split("train")]
-        _compute_targets(study, dataset, folder, student, names, part, labelled=True)
+        _compute_targets(study, dataset, folder, student, names, part, device, labelled=True)
         if place in unlabelled:
             names = [case.name for case in dataset.split("unlabelled")]
             if not names:
@@ -255,7 +263,7 @@ def compute_targets(
                     f"The data set {dataset.name} has no cases without labels.",
                     "List some under 'unlabelled' in splits.json.",
                 )
-            _compute_targets(study, dataset, folder, student, names, part, labelled=False)
+            _compute_targets(study, dataset, folder, student, names, part, device, labelled=False)
 
 
 def _compute_targets(
@@ -265,6 +273,7 @@ def _compute_targets(
     student: Arm,
     names: Sequence[str],
     monitor: Monitor,
+    device: str,
     labelled: bool,
 ) -> None:
     distils = study.distilled(student)
@@ -273,7 +282,9 @@ def _compute_targets(
     if not missing:
         return
     members = folder.trained_members(student)
-    runners = [Runner(arm.member(), TorchEngine(folder.network(arm))) for arm in members]
+    runners = [
+        Runner(arm.member(), TorchEngine(folder.network(arm), device=device)) for arm in members
+    ]
     saw = [_seen(dataset, arm) if distils.out_of_fold else frozenset() for arm in members]
     cases = read_cases(study, folder, missing, monitor.part(0, 0.1), labelled)
     for number, case in enumerate(cases, 1):
@@ -301,10 +312,16 @@ def _seen(dataset: Dataset, arm: Arm) -> frozenset[str]:
 
 
 def agreement(labels: Iterable[np.ndarray]) -> float:
-    """Mean Dice between every two label maps over the structures of either; alone: 1."""
+    """Mean Dice between every two label maps over the structures of either; alone: 1.
+
+    Where none of several finds anything it is 0: they may have failed alike.
+    """
+    maps = list(labels)
+    if len(maps) == 1:
+        return 1.0
     scores = []
-    for a, b in combinations(labels, 2):
+    for a, b in combinations(maps, 2):
         for k in sorted((set(np.unique(a)) | set(np.unique(b))) - {0}):
             size = int((a == k).sum()) + int((b == k).sum())
             scores.append(2 * int(((a == k) & (b == k)).sum()) / size)
-    return float(np.mean(scores)) if scores else 1.0
+    return float(np.mean(scores)) if scores else 0.0

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from KDSegmentationLogic.errors import TrainingError
 from KDSegmentationLogic.files import atomic_file
+from KDSegmentationLogic.studies.damage import damaged
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,3 @@ class SoftTargets:
 
 def _quantised(values: np.ndarray, scale: int) -> np.ndarray:
     return np.clip(np.round(values * scale), 0, 255).astype(np.uint8)
-
-
-def damaged(path: Path, error: Exception) -> TrainingError:
-    """The error of an artefact that cannot be read."""
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return TrainingError(f"{path} cannot be read ({reason}).", "Delete it and run the study again.")

@@ -34,7 +34,7 @@ class Augmentation:
 
     Raises
     ------
-    ValueError : a share out of 0 to 1.
+    ValueError : a share out of 0 to 1, a spread below zero, a zoom to nothing.
     """
 
     rotation_deg: float = 10.0
@@ -51,6 +51,11 @@ class Augmentation:
         for name in ("spatial_share", "intensity_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be a share from 0 to 1")
+        for name in ("rotation_deg", "scale", "shift", "noise", "contrast", "gamma", "gain"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be below zero")
+        if self.scale >= 1:
+            raise ValueError("scale must be below 1")
 
 
 class Draws:

@@ -24,7 +24,7 @@ class Hardware:
     """What to train on.
 
     device : auto, cpu, cuda or mps. devices : GPUs, or processes on a CPU, a node. precision :
-    auto (bfloat16 where a GPU has it, else single), 32-true, bf16-mixed or 16-mixed.
+    auto (bfloat16 where a GPU has it, else single), 32-true or bf16-mixed.
     """
 
     device: str = "auto"
@@ -72,5 +72,5 @@ def _precision(hardware: Hardware, device: str) -> Any:
         return hardware.precision
     import torch
 
-    bfloat = device == "cuda" and torch.cuda.is_bf16_supported()
+    bfloat = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return "bf16-mixed" if bfloat else "32-true"

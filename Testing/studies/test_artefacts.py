@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,9 @@ from KDSegmentationLogic.networks.registry import build_network
 from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.definition import Arm, Distils, Study
 from KDSegmentationLogic.training.cost import Cost
+from KDSegmentationLogic.training.dataset import Dataset, read_decathlon
 from KDSegmentationLogic.training.trainer import Trained
-from Testing.studies.made_study import CONTENT
+from Testing.studies.made_study import CONTENT, SPLITS, write_dataset
 
 
 @pytest.fixture
@@ -120,3 +122,39 @@ def test_a_trained_network_comes_back_with_its_weights_and_facts(
     assert facts["validation_dice"] == 0.75
     assert facts["history"] == list(history)
     assert facts["cost"] == {"seconds": 12.34, "compute_seconds": 20.0, "peak_memory_gib": 1.5}
+
+
+def dataset(tmp_path: Path, **splits: list[str]) -> Dataset:
+    """The made one, with other lists."""
+    folder = tmp_path / "Task99_Made"
+    if not folder.exists():
+        write_dataset(folder)
+    (folder / "splits.json").write_text(json.dumps({**SPLITS, **splits}), "utf-8")
+    return read_decathlon(folder)
+
+
+def test_other_lists_of_cases_than_before_are_refused(folder: RunFolder, tmp_path: Path) -> None:
+    folder.keep_lists(dataset(tmp_path))
+    folder.keep_lists(dataset(tmp_path))
+
+    moved = dataset(tmp_path, train=SPLITS["train"][1:], test=[*SPLITS["test"], "ball0-0"])
+    with pytest.raises(TrainingError, match="The lists of Task99_Made are not those that"):
+        folder.keep_lists(moved)
+
+
+def test_fewer_test_cases_than_before_are_no_others_to_train_on(
+    folder: RunFolder, tmp_path: Path
+) -> None:
+    folder.keep_lists(dataset(tmp_path))
+
+    folder.keep_lists(dataset(tmp_path, test=SPLITS["test"][:1]))
+
+
+def test_damaged_facts_of_a_training_are_named(folder: RunFolder, study: Study) -> None:
+    arm = study.arm("volume")
+    path = folder.arm(arm) / "training.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"validation_dice": 0.', "utf-8")
+
+    with pytest.raises(TrainingError, match=r"training\.json cannot be read"):
+        folder.facts(arm)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from KDSegmentationLogic.studies.definition import read_study
 from KDSegmentationLogic.studies.scheduling import Scheduler, Task
 from KDSegmentationLogic.studies.stages import train_arm
 from Testing.studies.made_study import write_dataset, write_study
+from Testing.waiting import until
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 STUDY = ["-m", "KDSegmentationLogic", "study", "run"]
@@ -33,13 +33,6 @@ def start(*arguments: str) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-
-
-def wait_until(happened: Callable[[], bool], what: str, seconds: float = 240) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, f"waited {seconds} s for {what}"
-        time.sleep(0.05)
 
 
 class Cluster:
@@ -107,7 +100,7 @@ def test_a_worker_killed_in_mid_training_changes_nothing_in_the_weights(
         *["--scheduler", str(cluster.file), "--until", "teachers"],
     )
     volume = study.arm("volume")
-    wait_until(there.checkpoint(volume).is_file, "the first checkpoint")
+    until(there.checkpoint(volume).is_file, "the first checkpoint", seconds=240)
     name = cluster.working_on("train volume")
     if name is None:
         pytest.fail("the training was over before its worker could be killed")

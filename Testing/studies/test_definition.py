@@ -237,7 +237,42 @@ WRONG: dict[str, tuple[str, Any, str]] = {
     "deviation without a head": (
         "students.0.schedule.losses",
         {"mse_probabilities": 1.0, "deviation": 1.0},
-        r"students\[0\]: the loss deviation needs a network with the argument deviation",
+        r"students\[0\]: the loss deviation and the network's argument deviation go together",
+    ),
+    "a head without deviation": (
+        "students.0.arguments.deviation",
+        True,
+        r"students\[0\]: the loss deviation and the network's argument deviation go together",
+    ),
+    "a bundle that leaves its folder": (
+        "bundle.name",
+        "../../x",
+        r"study\.bundle: the bundle's name '\.\./\.\./x' is not a plain name",
+    ),
+    "a data set that leaves its folder": (
+        "dataset",
+        "../etc",
+        r"study: the data set's name '\.\./etc' is not a plain name",
+    ),
+    "an ensemble that leaves its folder": (
+        "ensembles",
+        [{"name": "a/b", "members": ["slices"]}],
+        r"ensembles\[0\]: the ensemble's name 'a/b' is not a plain name",
+    ),
+    "a margin of 50 points": (
+        "evaluation",
+        {"margin": 0.5},
+        r"study\.evaluation: margin is a difference of Dice, 0\.1 at most",
+    ),
+    "noise below zero": (
+        "students.0.schedule.augmentation",
+        {"noise": -1.0},
+        r"augmentation: noise must not be below zero",
+    ),
+    "a zoom to nothing": (
+        "students.0.schedule.augmentation",
+        {"scale": 1.0},
+        r"augmentation: scale must be below 1",
     ),
     "an ensemble of strangers": (
         "ensembles",

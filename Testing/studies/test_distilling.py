@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from KDSegmentationLogic.bundles.bundle import load_bundle
-from KDSegmentationLogic.errors import TrainingError
+from KDSegmentationLogic.errors import DatasetError, TrainingError
 from KDSegmentationLogic.files import sha256_of
 from KDSegmentationLogic.inference.predict import Runner
 from KDSegmentationLogic.progress import Monitor
@@ -20,6 +21,7 @@ from KDSegmentationLogic.studies.definition import Arm, Distils, Study, read_stu
 from KDSegmentationLogic.studies.run import run_study
 from KDSegmentationLogic.studies.stages import read_cases, train_arm
 from KDSegmentationLogic.training.dataset import Dataset, read_decathlon
+from KDSegmentationLogic.training.hardware import Hardware
 from KDSegmentationLogic.training.validation import case_probabilities, mean_dice
 from Testing.studies.made_study import SPLITS, write_dataset, write_study
 from Testing.training import balls
@@ -157,3 +159,32 @@ def test_the_bundles_say_what_was_measured_of_them(run: Run) -> None:
     (measured,) = bundle.description.measured
     assert measured.cases == len(SPLITS["test"])
     assert measured.dice == pytest.approx(row["dice"], abs=1e-4)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_cases_that_are_missed_at_the_end_are_missed_before_the_training(
+    tmp_path: Path, split: str
+) -> None:
+    write_dataset(tmp_path / "Task99_Made")
+    write_study(tmp_path / "study.yaml")
+    lists = tmp_path / "Task99_Made" / "splits.json"
+    lists.write_text(json.dumps({**SPLITS, split: []}), "utf-8")
+
+    with pytest.raises(DatasetError, match=f"There is no case under '{split}'"):
+        run_study(tmp_path / "study.yaml", tmp_path, tmp_path / "run")
+
+    lists.write_text(json.dumps(SPLITS), "utf-8")
+    (tmp_path / "Task99_Made" / "labelsTr" / f"{SPLITS[split][0]}.nii.gz").unlink()
+    with pytest.raises(DatasetError, match=f"{SPLITS[split][0]}, under '{split}'.*, has no labels"):
+        run_study(tmp_path / "study.yaml", tmp_path, tmp_path / "run")
+
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without CUDA")
+def test_the_device_that_is_asked_for_is_that_of_each_training(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "Task99_Made")
+    write_study(tmp_path / "study.yaml")
+
+    with pytest.raises(TrainingError, match="train volume: The device cuda is not available"):
+        run_study(tmp_path / "study.yaml", tmp_path, tmp_path / "run", hardware=Hardware("cuda"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from KDSegmentationLogic.bundles.decoding import decode
+from KDSegmentationLogic.bundles.decoding import DecodingError, decode
 from KDSegmentationLogic.errors import DatasetError, TrainingError
 from KDSegmentationLogic.networks.registry import build_network
 from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.definition import BEST_MEMBER, Arm, Distils, Study
 from KDSegmentationLogic.studies.stages import (
+    agreement,
     compute_targets,
     held_out,
     read_cases,
@@ -169,3 +171,78 @@ def test_the_best_member_is_not_known_before_all_are_trained(tmp_path: Path) -> 
 
     with pytest.raises(TrainingError, match="but fold-f0 is not trained"):
         RunFolder(tmp_path / "run", study).resolved(study.arm("student"))
+
+
+def alone_in_the_architecture_of_the_best() -> Study:
+    """A student of the best member's network, and its baseline on labels alone."""
+    made = content({})
+    student = {k: v for k, v in made["students"][0].items() if k not in ("arguments", "patch")}
+    taught = {**student, "architecture": BEST_MEMBER}
+    baseline = {**taught, "name": "baseline", "schedule": LABELS}
+    made["students"] = [taught, {**baseline, "distils": {"ensemble": "ensemble"}}]
+    return decode(Study, made, "study")
+
+
+def test_a_baseline_may_have_the_network_of_the_best_member(tmp_path: Path) -> None:
+    study = alone_in_the_architecture_of_the_best()
+    folder = made_folder(tmp_path / "run", study)
+
+    baseline = study.arm("baseline")
+
+    assert study.learns_from(baseline) is None
+    assert folder.resolved(baseline).arguments == folder.resolved(study.arm("student")).arguments
+    other = replace(study, teachers=(replace(study.teachers[0], seed=9),))
+    assert RunFolder(folder.root, other).arm(baseline) != folder.arm(baseline)
+
+
+def test_a_baseline_of_the_best_member_names_the_ensemble() -> None:
+    made = content({})
+    student = {k: v for k, v in made["students"][0].items() if k not in ("arguments", "patch")}
+    made["students"] = [{**student, "architecture": BEST_MEMBER, "schedule": LABELS}]
+    del made["students"][0]["distils"]
+
+    with pytest.raises(DecodingError, match="names no ensemble to take the best member of"):
+        decode(Study, made, "study")
+
+
+@pytest.mark.parametrize(
+    ("distils", "losses"),
+    [
+        ({"out_of_fold": True}, {"deviation": 1.0}),
+        ({"paired": True}, {"deviation": 1.0}),
+        ({"paired": True, "unlabelled": True}, {"mse_probabilities": 1.0}),
+    ],
+)
+def test_one_teacher_a_case_has_nothing_to_disagree_with(
+    distils: dict[str, Any], losses: dict[str, float]
+) -> None:
+    made = content(distils)
+    (student,) = made["students"]
+    student["schedule"] = {**LABELS, "losses": losses}
+    if "deviation" in losses:
+        student["arguments"] = {**student["arguments"], "deviation": True}
+    if "paired" in distils:
+        del student["seed"]
+        student["seeds"] = [1, 2, 3]
+
+    with pytest.raises(DecodingError, match="how far its teachers agree, but each case has one"):
+        decode(Study, made, "study")
+
+
+def test_the_second_head_needs_an_architecture_that_is_known() -> None:
+    made = content({})
+    student = {k: v for k, v in made["students"][0].items() if k not in ("arguments", "patch")}
+    losses = {"losses": {"deviation": 1.0}, "steps": 10}
+    made["students"] = [{**student, "architecture": BEST_MEMBER, "schedule": losses}]
+
+    with pytest.raises(DecodingError, match="needs a network with a second head"):
+        decode(Study, made, "study")
+
+
+def test_members_that_find_nothing_do_not_count_as_agreeing() -> None:
+    nothing, ball = np.zeros((2, 4, 4, 4), np.uint8)
+    ball[1:3] = 1
+
+    assert agreement([nothing, nothing]) == 0
+    assert agreement([ball, ball]) == 1
+    assert agreement([nothing]) == 1, "one alone cannot disagree"

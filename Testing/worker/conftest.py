@@ -6,25 +6,16 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from KDSegmentationLogic.worker.client import WorkerClient
 from KDSegmentationLogic.worker.job import Job, WorkerResult
-
-PATIENCE = 120  # s; on a busy machine importing torch alone takes twenty
+from Testing.waiting import PATIENCE, until
 
 ODD = [sys.executable, str(Path(__file__).with_name("odd_worker.py"))]
-
-
-def until(true: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
-    """Wait until ``true()``; fail with ``what`` where it never is."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.005)
 
 
 def ended(client: WorkerClient, job: Job) -> Job:

@@ -24,7 +24,8 @@ from KDSegmentationLogic.worker.client import WorkerClient
 from KDSegmentationLogic.worker.faults import error_of_death
 from KDSegmentationLogic.worker.job import Job
 from Testing.making import phantom
-from Testing.worker.conftest import ODD, ended, started, until
+from Testing.waiting import until
+from Testing.worker.conftest import ODD, ended, started
 
 
 def doing(client: WorkerClient, bundle: Bundle, action: str) -> Job:

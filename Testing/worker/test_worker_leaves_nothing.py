@@ -18,7 +18,8 @@ from KDSegmentationLogic.worker.client import WorkerClient
 from KDSegmentationLogic.worker.process import ROOT, environment, python_executable
 from KDSegmentationLogic.worker.protocol import PROTOCOL, Failed, Hello, Ready, reply_of, to_line
 from Testing.making import phantom
-from Testing.worker.conftest import ODD, ended, started, until
+from Testing.waiting import until
+from Testing.worker.conftest import ODD, ended, started
 
 ABANDONED = """
 import sys
