@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +20,8 @@ from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.report import pictured_runs, write_report
 from KDSegmentationLogic.studies.reporting import tables
 from KDSegmentationLogic.studies.reporting.comparisons import DICE, ECE, Answer, answers
-from KDSegmentationLogic.studies.reporting.content import Content, gather
-from KDSegmentationLogic.studies.results import ResultStore
+from KDSegmentationLogic.studies.reporting.content import Content, Run, gather
+from KDSegmentationLogic.studies.results import Assessed, ResultStore
 from Testing.studies.made_results import CASES, made_run, study
 from Testing.studies.made_results import DICE as MADE
 
@@ -246,6 +249,63 @@ def test_costs_tell_how_many_times_faster_the_student_is(content: Content) -> No
     place = list(table.head).index("times faster than the ensemble")
     assert rows["student"][place] == "× 36.7"
     assert rows["ensemble"][place] == "–"
+
+
+def timed(content: Content, name: str, **changes: Any) -> Content:
+    """With another cost of one group's runs."""
+
+    def run_of(run: Run) -> Run:
+        assert run.cost is not None
+        return replace(run, cost=replace(run.cost, **changes))
+
+    groups = [
+        replace(group, runs=tuple(map(run_of, group.runs))) if group.name == name else group
+        for group in content.groups
+    ]
+    return replace(content, groups=tuple(groups))
+
+
+def test_the_costs_tell_the_largest_load_under_which_any_arm_was_timed(content: Content) -> None:
+    calm, busy = tables.costs(content), tables.costs(timed(content, "ensemble", load=3.2))
+
+    assert calm is not None
+    assert "busy" not in calm.note
+    assert busy is not None
+    assert "busy with other work (load of up to 3.2" in busy.note
+
+
+def test_the_costs_name_every_engine_that_was_timed(content: Content) -> None:
+    table = tables.costs(timed(content, "student", engine="openvino"))
+
+    assert table is not None
+    assert (
+        "torch on cpu, 2 threads on 2 cores, or openvino on cpu, 2 threads on 2 cores" in table.note
+    )
+
+
+def test_the_margin_of_pictures_is_in_pixels_in_the_drawing_too(content: Content) -> None:
+    from KDSegmentationLogic.studies.reporting.figures import reliability_diagram
+
+    def run_of(run: Run) -> Run:
+        return replace(run, results={s: in_pixels(found) for s, found in run.results.items()})
+
+    def in_pixels(found: Assessed) -> Assessed:
+        cases = [
+            replace(case, structures=tuple(replace(s, unit="px") for s in case.structures))
+            for case in found.cases
+        ]
+        return replace(found, cases=tuple(cases))
+
+    groups = [replace(group, runs=tuple(map(run_of, group.runs))) for group in content.groups]
+
+    figure = reliability_diagram(replace(content, groups=tuple(groups)))
+
+    assert figure.caption.startswith("Reliability within 5 px of the structures")
+
+
+def test_the_report_is_imported_without_matplotlib() -> None:
+    code = "import sys; sys.modules['matplotlib'] = None; import KDSegmentationLogic.studies.report"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_run_that_is_not_finished_tells_its_whole_story(tmp_path: Path) -> None:

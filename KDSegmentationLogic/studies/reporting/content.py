@@ -13,6 +13,7 @@ import numpy as np
 
 from KDSegmentationLogic.bundles.decoding import decode
 from KDSegmentationLogic.errors import UsageError
+from KDSegmentationLogic.evaluation.calibration import Reliability
 from KDSegmentationLogic.evaluation.statistics import by_unit
 from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.definition import Arm, Distils, Study
@@ -77,6 +78,11 @@ class Group:
         """The mean over cases of each run; cases where it is undefined do not count."""
         return [nanmean(run.results[split].values(of).values()) for run in self.measured(split)]
 
+    def pooled_reliability(self, split: str) -> Reliability:
+        """Bins over all voxels of all cases and runs."""
+        results = [run.results[split] for run in self.measured(split)]
+        return Reliability.of_all(case.reliability for found in results for case in found.cases)
+
 
 @dataclass(frozen=True)
 class Content:
@@ -100,6 +106,12 @@ class Content:
     def decisive(self) -> str:
         """The split that the report's claims are about."""
         return "test" if "test" in self.splits else self.splits[0]
+
+    @property
+    def unit(self) -> str:
+        """Of lengths: mm, or px where the images are pictures without a length."""
+        (first, *_) = self.of_role(*ROLES)
+        return first.measured(self.decisive)[0].results[self.decisive].cases[0].structures[0].unit
 
     def of_role(self, *roles: Role) -> list[Group]:
         """The measured groups of these roles, in the study's order."""

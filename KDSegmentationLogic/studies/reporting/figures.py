@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
-from KDSegmentationLogic.evaluation.calibration import Reliability
 from KDSegmentationLogic.studies.reporting.comparisons import DICE
 from KDSegmentationLogic.studies.reporting.content import ROLES, Content, Group
 from KDSegmentationLogic.studies.reporting.drawing import (
@@ -75,7 +74,7 @@ def reliability_diagram(content: Content) -> Figure:
         axes, share = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
         axes.plot([lowest, 1], [lowest, 1], color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
         for group in reversed(groups):
-            bins = pooled_reliability(content, group)
+            bins = group.pooled_reliability(content.decisive)
             look: dict[str, Any] = {
                 "color": COLOURS[group.role],
                 "linestyle": _dashes(groups, group),
@@ -103,9 +102,10 @@ def reliability_diagram(content: Content) -> Figure:
         light_grid(share, "both")
         svg = as_svg(figure, "reliability")
     caption = (
-        f"Reliability within {content.protocol.foreground_margin:g} mm of the structures, "
-        f"{content.protocol.bins} bins, voxels of all cases and seeds pooled; bins of fewer than "
-        f"{_ENOUGH} voxels are left out. Below the diagonal a model is surer than it is right."
+        f"Reliability within {content.protocol.foreground_margin:g} {content.unit} of the "
+        f"structures, {content.protocol.bins} bins, voxels of all cases and seeds pooled; bins of "
+        f"fewer than {_ENOUGH} voxels are left out. Below the diagonal a model is surer than it is "
+        "right."
     )
     return Figure("reliability", svg, caption)
 
@@ -154,12 +154,6 @@ def _name(axes: Axes, places: Sequence[tuple[str, float, float]]) -> None:
             color=INK,
             arrowprops={"arrowstyle": "-", "color": "#8c8c8c", "linewidth": 0.5},
         )
-
-
-def pooled_reliability(content: Content, group: Group) -> Reliability:
-    """Bins over all voxels of all cases and runs."""
-    runs = [run.results[content.decisive] for run in group.measured(content.decisive)]
-    return Reliability.of_all(case.reliability for run in runs for case in run.cases)
 
 
 def _all_values(content: Content, group: Group) -> list[float]:

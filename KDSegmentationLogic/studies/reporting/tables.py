@@ -29,7 +29,6 @@ from KDSegmentationLogic.studies.reporting.content import (
     Run,
     nanmean,
 )
-from KDSegmentationLogic.studies.reporting.figures import pooled_reliability
 from KDSegmentationLogic.studies.reporting.page import Table
 from KDSegmentationLogic.studies.results import Cost
 
@@ -67,7 +66,7 @@ def count_text(value: float) -> str:
 def accuracy(content: Content, split: str) -> Table:
     """Dice with its interval, each structure's Dice, distances, surface Dice."""
     names = content.protocol.names(content.study.labels)
-    unit = _unit(content)
+    unit = content.unit
     within = f"{content.protocol.surface_tolerance:g} {unit}"
     head = ["arm", "role", "seeds", "mean Dice", "95 % interval", *(f"Dice {n}" for n in names)]
     head += [f"HD95 ({unit})", f"ASSD ({unit})", f"surface Dice at {within}", "missed"]
@@ -162,7 +161,7 @@ def calibration(content: Content) -> Table:
         temperatures = [run.temperature for run in group.measured(split)]
         cells = [group.name, over_runs(temperatures, 2)]
         cells += [over_runs(group.run_means(split, of), 4) for of in measures]
-        cells.append(number(pooled_reliability(content, group).ece, 4))
+        cells.append(number(group.pooled_reliability(split).ece, 4))
         cells.append(_over(group, split, lambda r: _entropy_against_dice(r, split), 2))
         cells.append(over_runs(group.run_means(split, lambda c: c.error_auroc), 3))
         cells.append(_over(group, split, lambda r: _failure_auroc(r, split, limit), 2))
@@ -170,7 +169,7 @@ def calibration(content: Content) -> Table:
         rows.append([*cells, str(failed)])
     p = content.protocol
     note = (
-        f"Over the voxels within {p.foreground_margin:g} {_unit(content)} of what the reference or "
+        f"Over the voxels within {p.foreground_margin:g} {content.unit} of what the reference or "
         f"the prediction calls a structure; means over cases. Temperature: fitted on validation, a "
         f"member's is that of its ensemble. Brier score: sum over classes, 0 to "
         f"2. ECE: {p.bins} bins of equal width of the largest probability. Spearman: mean entropy "
@@ -216,11 +215,13 @@ def costs(content: Content) -> Table | None:
     head = ["arm", "parameters", "MACs a case", "file (MB)", "seconds a case", "of the networks"]
     head += ["times faster than the ensemble", "CPU seconds a case", "peak memory (GiB)"]
     head.append("training (min)")
-    rows, some = [], None
+    rows: list[list[str]] = []
+    every: list[Cost] = []
     for group in content.of_role(*ROLES):
         found = [run.cost for run in group.measured(content.decisive) if run.cost]
         if not found:
             continue
+        every += found
         some = found[0]
         seconds = [cost.network_seconds for cost in found]
         cells = [group.name, count_text(some.parameters), count_text(some.macs)]
@@ -229,7 +230,7 @@ def costs(content: Content) -> Table | None:
         cells.append(over_runs([cost.cpu_seconds for cost in found], 3))
         cells.append(over_runs([cost.peak_memory_gib for cost in found], 2))
         rows.append([*cells, _training_minutes(content, group)])
-    return Table("Cost", head, rows, _cost_note(some)) if some else None
+    return Table("Cost", head, rows, _cost_note(every)) if every else None
 
 
 def every_run(content: Content) -> Table:
@@ -271,11 +272,6 @@ def _risky(content: Content, limit: float) -> set[str]:
 
 def _groups(content: Content, split: str) -> list[Group]:
     return [g for role in ROLES for g in content.groups if g.role == role and g.has(split)]
-
-
-def _unit(content: Content) -> str:
-    runs = _limiting(content)
-    return runs[0].results[content.decisive].cases[0].structures[0].unit
 
 
 def _mean_of(metric: str) -> Measure:
@@ -320,19 +316,21 @@ def _speed_up(content: Content, group: Group, found: Sequence[Cost]) -> str:
     return f"× {costs_there[0].network_seconds / own:.1f}"
 
 
-def _cost_note(cost: Cost) -> str:
-    busy = cost.load > 0.5
+def _cost_note(costs: Sequence[Cost]) -> str:
+    cost, load = costs[0], max(cost.load for cost in costs)
+    ran = dict.fromkeys(
+        f"{c.engine} on {c.device}, {c.threads} threads on {c.cores} cores" for c in costs
+    )
     note = (
         f"MACs: multiply-accumulates of convolutions for the case {cost.timed_on}, all windows and "
         f"views. Seconds: from the image in memory to the label map, median of {cost.cases} cases "
-        f"after a first; {cost.engine} on {cost.device}, {cost.threads} threads on {cost.cores} "
-        "cores. Memory: a process that loads the model and segments one case, Python and its "
-        "libraries included."
+        f"after a first; {', or '.join(ran)}. Memory: a process that loads the model and segments "
+        "one case, Python and its libraries included."
     )
-    if busy:
+    if load > 0.5:
         note += (
-            f" The machine was busy with other work (load {cost.load:.1f} when timing began), so "
-            "that seconds are too long and their ratios uncertain; CPU seconds, of all cores, "
+            f" The machine was busy with other work (load of up to {load:.1f} when timing began), "
+            "so that seconds are too long and their ratios uncertain; CPU seconds, of all cores, "
             "suffer less."
         )
     return note
