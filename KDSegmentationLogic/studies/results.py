@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import SimpleITK as sitk
@@ -34,6 +34,8 @@ from KDSegmentationLogic.files import write_text
 from KDSegmentationLogic.imaging.reading import read_labels
 from KDSegmentationLogic.imaging.writing import write_image
 from KDSegmentationLogic.studies.protocol import Protocol
+
+T = TypeVar("T")
 
 _VERSION = 1  # of how things are measured; another one measures all anew
 
@@ -78,8 +80,8 @@ class Assessed:
     engine: str
     cases: tuple[CaseResult, ...]
 
-    def values(self, of: Callable[[CaseResult], float]) -> dict[str, float]:
-        """A figure of each case."""
+    def values(self, of: Callable[[CaseResult], T]) -> dict[str, T]:
+        """A figure, or several, of each case."""
         return {case.case: of(case) for case in self.cases}
 
 

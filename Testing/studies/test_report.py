@@ -19,7 +19,7 @@ from KDSegmentationLogic.errors import UsageError
 from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.report import pictured_runs, write_report
 from KDSegmentationLogic.studies.reporting import tables
-from KDSegmentationLogic.studies.reporting.comparisons import DICE, ECE, Answer, answers
+from KDSegmentationLogic.studies.reporting.comparisons import DICE, answers
 from KDSegmentationLogic.studies.reporting.content import Content, Run, gather
 from KDSegmentationLogic.studies.results import Assessed, ResultStore
 from Testing.studies.made_results import CASES, made_run, study
@@ -36,11 +36,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 @pytest.fixture(scope="module")
 def content(folder: RunFolder) -> Content:
     return gather(folder, "the plan", "kdseg study run")
-
-
-@pytest.fixture(scope="module")
-def found(content: Content) -> dict[tuple[str, str], Answer]:
-    return {(answer.first, answer.second): answer for answer in answers(content, DICE)}
 
 
 @pytest.fixture(scope="module")
@@ -151,86 +146,6 @@ def test_every_model_is_listed_with_its_seed(content: Content) -> None:
         **{"ensemble": "–", "slices": "1", "volume": "2"},
         **{"student-s1": "1", "student-s2": "2", "plain-s1": "1", "plain-s2": "2"},
     }
-
-
-def test_the_comparisons_are_those_that_the_study_is_for(
-    found: dict[tuple[str, str], Answer],
-) -> None:
-    assert set(found) == {
-        ("ensemble", "the mean of its members"),
-        ("ensemble", "its best member, volume"),
-        ("student", "plain"),
-        ("student", "ensemble"),
-    }
-
-
-def test_a_student_without_a_baseline_is_held_against_a_teacher_of_its_network(
-    content: Content,
-) -> None:
-    teacher = next(group for group in content.groups if group.name == "volume")
-    groups = [
-        replace(group, network=teacher.network) if group.name == "student" else group
-        for group in content.groups
-        if group.role != "baseline"
-    ]
-    pairs = {(a.first, a.second) for a in answers(replace(content, groups=tuple(groups)), DICE)}
-    assert ("student", "volume") in pairs
-    assert ("student", "slices") not in pairs
-
-
-def test_students_of_other_losses_are_held_against_the_first_of_them(content: Content) -> None:
-    student = next(group for group in content.groups if group.name == "student")
-    others = [replace(student, name=name) for name in ("second", "third")]
-    elsewhere = replace(student, name="out-of-fold", out_of_fold=True)
-    groups = (*content.groups, *others, elsewhere)
-    names = {"student", "second", "third", "out-of-fold"}
-    pairs = {(a.first, a.second) for a in answers(replace(content, groups=groups), DICE)}
-    assert {pair for pair in pairs if set(pair) <= names} == {
-        ("second", "student"),
-        ("third", "student"),
-        *((name, "out-of-fold") for name in ("student", "second", "third")),
-    }
-
-
-def test_patients_are_the_units(found: dict[tuple[str, str], Answer]) -> None:
-    assert {answer.comparison.units for answer in found.values()} == {len(CASES) // 2}
-
-
-def test_a_students_seeds_are_averaged_before_it_is_compared(
-    content: Content, found: dict[tuple[str, str], Answer]
-) -> None:
-    of = {name: content.run(name).results["test"] for name in ("student-s1", "student-s2")}
-    seeds = [np.mean([case.dice for case in result.cases]) for result in of.values()]
-    whole = np.mean([case.dice for case in content.run("ensemble").results["test"].cases])
-    difference = found["student", "ensemble"].comparison.difference
-    assert difference == pytest.approx(np.mean(seeds) - whole)
-
-
-def test_p_values_are_corrected_for_all_of_a_metric(
-    found: dict[tuple[str, str], Answer],
-) -> None:
-    smallest = min(answer.comparison.p_value for answer in found.values())
-    assert min(answer.corrected for answer in found.values()) == pytest.approx(4 * smallest)
-
-
-def test_only_a_student_may_replace_its_ensemble_and_only_in_dice(
-    content: Content, found: dict[tuple[str, str], Answer]
-) -> None:
-    judged = [pair for pair, answer in found.items() if answer.noninferiority]
-    assert judged == [("student", "ensemble")]
-    verdict = found["student", "ensemble"].noninferiority
-    assert verdict is not None
-    assert verdict.holds
-    assert not any(answer.noninferiority for answer in answers(content, ECE))
-
-
-def test_a_lower_error_is_the_better_one(content: Content) -> None:
-    answer = next(a for a in answers(content, ECE) if a.second == "plain")
-    better = replace(answer, corrected=0.01)
-    lower = replace(better.comparison, difference=-0.1)
-    assert tables.verdict(replace(better, comparison=lower), ECE) == "first is better"
-    assert tables.verdict(replace(better, comparison=lower), DICE) == "first is worse"
-    assert tables.verdict(replace(better, corrected=0.05), DICE) == "no difference shown"
 
 
 def test_the_members_set_the_limit_of_outliers(content: Content) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 
@@ -14,23 +16,36 @@ from KDSegmentationLogic.evaluation.statistics import (
     holm,
     noninferior,
 )
-from KDSegmentationLogic.studies.reporting.content import Content, Group, Measure, Run, nanmean
+from KDSegmentationLogic.studies.reporting.content import Content, Group, Run, nanmean
+from KDSegmentationLogic.studies.results import CaseResult
+
+Parts = Callable[[CaseResult], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure of a case. ``digits``: to show. ``higher``: is better."""
+    """A figure of a case, the mean over its parts. ``digits``: to show. ``higher``: is better.
+
+    parts : the figure of each structure, by its name, nan where it is undefined; of what is no
+        figure of structures the case is the one part.
+    """
 
     name: str
-    of: Measure
+    parts: Parts
     digits: int
     higher: bool = True
+
+    def of(self, case: CaseResult) -> float:
+        """The mean over the parts where it is defined; nan where nowhere."""
+        return nanmean(self.parts(case).values())
 
 
 @dataclass(frozen=True)
 class Answer:
     """``first`` minus ``second``. corrected : p by Holm over the answers of one metric.
 
+    left_out, parts : so many of so many parts of the cases (``Metric``) do not count, since the
+        figure is undefined there for either side.
     noninferiority : where the question was whether the first may replace the second.
     """
 
@@ -38,33 +53,35 @@ class Answer:
     second: str
     comparison: Comparison
     corrected: float
+    left_out: int
+    parts: int
     noninferiority: NonInferiority | None = None
-
-    @property
-    def significant(self) -> bool:
-        return self.corrected < 0.05
 
 
 @dataclass(frozen=True)
 class _Question:
+    """Two names, and the runs of each whose mean is compared."""
+
     first: str
     second: str
-    values: tuple[Mapping[str, float], Mapping[str, float]]
+    runs: tuple[Sequence[Run], Sequence[Run]]
     replaces: bool = False
 
 
-DICE = Metric("Dice", lambda case: case.dice, 4)
-ECE = Metric("ECE", lambda case: case.reliability.ece, 4, higher=False)
-HD95 = Metric("HD95", lambda case: case.mean("hd95"), 3, higher=False)
+def _of_structures(figure: str) -> Parts:
+    return lambda case: {s.name: getattr(s, figure) for s in case.structures}
+
+
+DICE = Metric("Dice", _of_structures("dice"), 4)
+ECE = Metric("ECE", lambda case: {"": case.reliability.ece}, 4, higher=False)
+HD95 = Metric("HD95", _of_structures("hd95"), 3, higher=False)
 
 
 def structure_dice(name: str) -> Metric:
     """The Dice of one structure."""
-
-    def of(case: object) -> float:
-        return next(s.dice for s in case.structures if s.name == name)  # type: ignore[attr-defined]
-
-    return Metric(f"Dice {name}", of, 4)
+    return Metric(
+        f"Dice {name}", lambda case: {s.name: s.dice for s in case.structures if s.name == name}, 4
+    )
 
 
 def answers(content: Content, metric: Metric) -> list[Answer]:
@@ -78,20 +95,21 @@ def answers(content: Content, metric: Metric) -> list[Answer]:
     - students that differ in where their targets come from, and ensembles, against each other;
     - students that differ in their losses alone against the first of them in the study file: all
       against all would be so many comparisons that none could count.
+
+    Of each case those structures count for which every run of both sides has the figure: a model
+    that misses a hard structure has no distance there, and without it would look the better one.
     """
-    questions = [q for q in _questions(content, metric) if set(q.values[0]) == set(q.values[1])]
     found = []
-    for question in questions:
-        first, second = (_defined(content, question.values, side) for side in (0, 1))
+    for question in _questions(content):
+        first, second, left_out, parts = _paired(content, question, metric)
         if len(first) < 2:
             continue
         verdict = None
         if question.replaces and metric is DICE:
             verdict = noninferior(first, second, content.protocol.margin)
         comparison = compare(first, second)
-        found.append(
-            Answer(question.first, question.second, comparison, comparison.p_value, verdict)
-        )
+        names = (question.first, question.second)
+        found.append(Answer(*names, comparison, comparison.p_value, left_out, parts, verdict))
     corrected = holm([answer.comparison.p_value for answer in found])
     return [replace(a, corrected=p) for a, p in zip(found, corrected, strict=True)]
 
@@ -109,27 +127,21 @@ def best_member(content: Content, ensemble: Group) -> Run | None:
     return max(runs, key=validation, default=None)
 
 
-def _questions(content: Content, metric: Metric) -> list[_Question]:
+def _questions(content: Content) -> list[_Question]:
     found: list[_Question] = []
-    split = content.decisive
     ensembles = content.of_role("ensemble")
     for ensemble in ensembles:
-        found += _against_members(content, ensemble, metric)
+        found += _against_members(content, ensemble)
     students = content.of_role("student")
     for student in students:
         for baseline in _baselines(content, student):
-            found.append(_between(content, student, baseline, metric))
+            found.append(_between(content, student, baseline))
     for student in students:
         known = [e for e in ensembles if e.name == student.distils]
         for teacher in known or [m for m in content.of_role("member") if m.name == student.distils]:
-            question = _between(content, student, teacher, metric)
-            found.append(replace(question, replaces=True))
-    found += [_between(content, a, b, metric) for a, b in _beside_each_other(students)]
-    for number, first in enumerate(ensembles):
-        for second in ensembles[number + 1 :]:
-            if second.has(split):
-                found.append(_between(content, first, second, metric))
-    return found
+            found.append(replace(_between(content, student, teacher), replaces=True))
+    found += [_between(content, a, b) for a, b in _beside_each_other(students)]
+    return found + [_between(content, a, b) for a, b in combinations(ensembles, 2)]
 
 
 def _beside_each_other(students: Sequence[Group]) -> list[tuple[Group, Group]]:
@@ -153,20 +165,17 @@ def _targets(student: Group) -> tuple[str | None, bool, bool]:
     return student.distils, student.out_of_fold, student.meanwhile
 
 
-def _against_members(content: Content, ensemble: Group, metric: Metric) -> list[_Question]:
+def _against_members(content: Content, ensemble: Group) -> list[_Question]:
     split = content.decisive
-    runs = [content.run(name) for name in ensemble.members]
-    if not all(split in run.results for run in runs):
-        return []
-    own = ensemble.values(split, metric.of)
-    each = [run.results[split].values(metric.of) for run in runs]
-    mean = {case: float(np.mean([one[case] for one in each])) for case in own}
-    found = [_Question(ensemble.name, "the mean of its members", (own, mean))]
+    own = ensemble.measured(split)
+    members = [content.run(name) for name in ensemble.members]
     best = best_member(content, ensemble)
-    if best is not None:
-        values = best.results[split].values(metric.of)
-        found.append(_Question(ensemble.name, f"its best member, {best.name}", (own, values)))
-    return found
+    if best is None or not all(split in run.results for run in members):
+        return []
+    return [
+        _Question(ensemble.name, "the mean of its members", (own, members)),
+        _Question(ensemble.name, f"its best member, {best.name}", (own, [best])),
+    ]
 
 
 def _baselines(content: Content, student: Group) -> list[Group]:
@@ -175,15 +184,30 @@ def _baselines(content: Content, student: Group) -> list[Group]:
     return found or [m for m in content.of_role("member") if m.network == student.network]
 
 
-def _between(content: Content, first: Group, second: Group, metric: Metric) -> _Question:
-    split = content.decisive
-    values = (first.values(split, metric.of), second.values(split, metric.of))
-    return _Question(first.name, second.name, values)
+def _between(content: Content, first: Group, second: Group) -> _Question:
+    runs = (first.measured(content.decisive), second.measured(content.decisive))
+    return _Question(first.name, second.name, runs)
 
 
-def _defined(
-    content: Content, values: tuple[Mapping[str, float], Mapping[str, float]], side: int
-) -> dict[str, float]:
-    """By patient, without the cases in which either is undefined."""
-    both = [c for c in values[0] if not (np.isnan(values[0][c]) or np.isnan(values[1][c]))]
-    return content.units({case: values[side][case] for case in both})
+def _paired(
+    content: Content, question: _Question, metric: Metric
+) -> tuple[dict[str, float], dict[str, float], int, int]:
+    """Both sides' figure of each patient, and how many parts of how many do not count."""
+    sides = [
+        [run.results[content.decisive].values(metric.parts) for run in runs]
+        for runs in question.runs
+    ]
+    values: tuple[dict[str, float], dict[str, float]] = ({}, {})
+    left_out = parts = 0
+    for case, names in sides[0][0].items():
+        shared = [
+            name
+            for name in names
+            if not any(math.isnan(run[case][name]) for side in sides for run in side)
+        ]
+        parts += len(names)
+        left_out += len(names) - len(shared)
+        if shared:
+            for found, side in zip(values, sides, strict=True):
+                found[case] = float(np.mean([[run[case][n] for n in shared] for run in side]))
+    return content.units(values[0]), content.units(values[1]), left_out, parts

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from KDSegmentationLogic.evaluation.statistics import bootstrap
+from KDSegmentationLogic.evaluation.structures import StructureResult
 from KDSegmentationLogic.evaluation.tails import (
     high_risk,
     outlier_limit,
@@ -70,6 +71,7 @@ def accuracy(content: Content, split: str) -> Table:
     within = f"{content.protocol.surface_tolerance:g} {unit}"
     head = ["arm", "role", "seeds", "mean Dice", "95 % interval", *(f"Dice {n}" for n in names)]
     head += [f"HD95 ({unit})", f"ASSD ({unit})", f"surface Dice at {within}", "missed"]
+    head.append("without distance")
     rows = []
     for group in _groups(content, split):
         cells = [group.name, group.role, str(len(group.measured(split)))]
@@ -79,15 +81,19 @@ def accuracy(content: Content, split: str) -> Table:
         cells += [over_runs(group.run_means(split, structure_dice(n).of), 4) for n in names]
         for metric, digits in (("hd95", 2), ("assd", 2), ("surface_dice", 4)):
             cells.append(over_runs(group.run_means(split, _mean_of(metric)), digits))
-        cells.append(str(_missed(group, split)))
-        rows.append(cells)
+        structures = _structures(group, split)
+        cells.append(str(sum(s.presence == "missed" for s in structures)))
+        undefined = sum(math.isnan(s.hd95) for s in structures)
+        rows.append([*cells, f"{undefined} of {len(structures)}"])
     patients = len(set(content.units(_groups(content, split)[0].values(split, DICE.of))))
     cases = len(_groups(content, split)[0].values(split, DICE.of))
     note = (
         f"{cases} cases of {patients} patients. Means over cases; ± is the standard deviation "
         "over seeds. The interval is over patients (BCa bootstrap). Missed: structures that the "
-        "reference has and the model does not, over all cases and seeds; they count as Dice 0 and "
-        "have no distances."
+        "reference has and the model does not, over all cases and seeds; they count as Dice 0. "
+        "Without distance: these, and structures that the reference has not. HD95 and ASSD are "
+        "means over the others, so that an arm that misses a hard structure may seem better by "
+        "them; the comparisons take of each case the structures that both sides have."
     )
     folded = split != content.decisive
     return Table(f"Accuracy, {split} cases", head, rows, note, folded)
@@ -95,18 +101,21 @@ def accuracy(content: Content, split: str) -> Table:
 
 def comparisons(answers: Sequence[Answer], metric: Metric, alpha: float = 0.05) -> Table:
     """A row an answer."""
-    head = ["first", "against", "patients", f"difference in {metric.name}", "95 % interval"]
-    head += ["p", "p (Holm)", "verdict"]
+    head = ["first", "against", "patients", "left out", f"difference in {metric.name}"]
+    head += ["95 % interval", "p", "p (Holm)", "verdict"]
     rows = []
     for answer in answers:
         found = answer.comparison
         low, high = (_signed(end, metric) for end in (found.interval.low, found.interval.high))
         cells = [answer.first, answer.second, str(found.units)]
+        cells.append(f"{answer.left_out} of {answer.parts}")
         cells += [_signed(found.difference, metric), f"{low} to {high}", p_text(found.p_value)]
         rows.append([*cells, p_text(answer.corrected), verdict(answer, metric, alpha)])
     better = "" if metric.higher else " Lower is better."
     note = (
-        f"Difference: first minus second, mean over patients.{better} p: two-sided Wilcoxon "
+        f"Difference: first minus second, mean over patients.{better} Left out: structures over "
+        "all cases (by ECE: cases) that do not count for either side, since one of them, in one of "
+        "its seeds, has no such figure there. p: two-sided Wilcoxon "
         f"signed-rank test, then corrected by Holm for the {len(answers)} tests of this table."
     )
     folded = metric not in (DICE, ECE)
@@ -282,9 +291,10 @@ def _dice(run: Run, split: str) -> list[float]:
     return [case.dice for case in run.results[split].cases]
 
 
-def _missed(group: Group, split: str) -> int:
+def _structures(group: Group, split: str) -> list[StructureResult]:
+    """Of all cases and seeds."""
     cases = (case for run in group.measured(split) for case in run.results[split].cases)
-    return sum(s.presence == "missed" for case in cases for s in case.structures)
+    return [structure for case in cases for structure in case.structures]
 
 
 def _over(group: Group, split: str, of: Callable[[Run], float], digits: int) -> str:

@@ -1,0 +1,211 @@
+"""What a report compares, over which structures and patients, and with which correction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from KDSegmentationLogic.evaluation.structures import StructureResult
+from KDSegmentationLogic.studies.reporting import tables
+from KDSegmentationLogic.studies.reporting.comparisons import DICE, ECE, HD95, Answer, answers
+from KDSegmentationLogic.studies.reporting.content import Content, Run, gather
+from KDSegmentationLogic.studies.results import CaseResult
+from Testing.studies.made_results import CASES, STRUCTURES, made_run
+
+Change = Callable[[StructureResult, str], StructureResult]
+"""Of a structure in the case of that name."""
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
+    return gather(made_run(tmp_path_factory.mktemp("run")), "the plan", "kdseg study run")
+
+
+@pytest.fixture(scope="module")
+def found(content: Content) -> dict[tuple[str, str], Answer]:
+    return {(answer.first, answer.second): answer for answer in answers(content, DICE)}
+
+
+def test_the_comparisons_are_those_that_the_study_is_for(
+    found: dict[tuple[str, str], Answer],
+) -> None:
+    assert set(found) == {
+        ("ensemble", "the mean of its members"),
+        ("ensemble", "its best member, volume"),
+        ("student", "plain"),
+        ("student", "ensemble"),
+    }
+
+
+def test_a_student_without_a_baseline_is_held_against_a_teacher_of_its_network(
+    content: Content,
+) -> None:
+    teacher = next(group for group in content.groups if group.name == "volume")
+    groups = [
+        replace(group, network=teacher.network) if group.name == "student" else group
+        for group in content.groups
+        if group.role != "baseline"
+    ]
+    pairs = {(a.first, a.second) for a in answers(replace(content, groups=tuple(groups)), DICE)}
+    assert ("student", "volume") in pairs
+    assert ("student", "slices") not in pairs
+
+
+def test_students_of_other_losses_are_held_against_the_first_of_them(content: Content) -> None:
+    student = next(group for group in content.groups if group.name == "student")
+    others = [replace(student, name=name) for name in ("second", "third")]
+    elsewhere = replace(student, name="out-of-fold", out_of_fold=True)
+    groups = (*content.groups, *others, elsewhere)
+    names = {"student", "second", "third", "out-of-fold"}
+    pairs = {(a.first, a.second) for a in answers(replace(content, groups=groups), DICE)}
+    assert {pair for pair in pairs if set(pair) <= names} == {
+        ("second", "student"),
+        ("third", "student"),
+        *((name, "out-of-fold") for name in ("student", "second", "third")),
+    }
+
+
+def test_patients_are_the_units(found: dict[tuple[str, str], Answer]) -> None:
+    assert {answer.comparison.units for answer in found.values()} == {len(CASES) // 2}
+
+
+def test_a_students_seeds_are_averaged_before_it_is_compared(
+    content: Content, found: dict[tuple[str, str], Answer]
+) -> None:
+    of = {name: content.run(name).results["test"] for name in ("student-s1", "student-s2")}
+    seeds = [np.mean([case.dice for case in result.cases]) for result in of.values()]
+    whole = np.mean([case.dice for case in content.run("ensemble").results["test"].cases])
+    difference = found["student", "ensemble"].comparison.difference
+    assert difference == pytest.approx(np.mean(seeds) - whole)
+
+
+def test_p_values_are_corrected_for_all_of_a_metric(
+    found: dict[tuple[str, str], Answer],
+) -> None:
+    smallest = min(answer.comparison.p_value for answer in found.values())
+    assert min(answer.corrected for answer in found.values()) == pytest.approx(4 * smallest)
+
+
+def test_only_a_student_may_replace_its_ensemble_and_only_in_dice(
+    content: Content, found: dict[tuple[str, str], Answer]
+) -> None:
+    judged = [pair for pair, answer in found.items() if answer.noninferiority]
+    assert judged == [("student", "ensemble")]
+    verdict = found["student", "ensemble"].noninferiority
+    assert verdict is not None
+    assert verdict.holds
+    assert not any(answer.noninferiority for answer in answers(content, ECE))
+
+
+def test_a_lower_error_is_the_better_one(content: Content) -> None:
+    answer = next(a for a in answers(content, ECE) if a.second == "plain")
+    better = replace(answer, corrected=0.01)
+    lower = replace(better.comparison, difference=-0.1)
+    assert tables.verdict(replace(better, comparison=lower), ECE) == "first is better"
+    assert tables.verdict(replace(better, comparison=lower), DICE) == "first is worse"
+    assert tables.verdict(replace(better, corrected=0.05), DICE) == "no difference shown"
+
+
+def changed(
+    content: Content,
+    models: Sequence[str],
+    change: Callable[[StructureResult, str], StructureResult],
+) -> Content:
+    """With other structures on the test cases of some models; ``change`` knows the case."""
+
+    def case_of(case: CaseResult) -> CaseResult:
+        return replace(case, structures=tuple(change(s, case.case) for s in case.structures))
+
+    def run_of(run: Run) -> Run:
+        if run.name not in models:
+            return run
+        found = run.results["test"]
+        results = {**run.results, "test": replace(found, cases=tuple(map(case_of, found.cases)))}
+        return replace(run, results=results)
+
+    groups = [replace(group, runs=tuple(map(run_of, group.runs))) for group in content.groups]
+    return replace(content, groups=tuple(groups))
+
+
+def far(structure: StructureResult, _case: str) -> StructureResult:
+    """The second structure is hard."""
+    return replace(structure, hd95=20.0 if structure.name == STRUCTURES[1] else 1.0)
+
+
+def missing(*cases: str) -> Change:
+    """The hard structure is missed in these."""
+
+    def change(structure: StructureResult, case: str) -> StructureResult:
+        lost = case in cases and structure.name == STRUCTURES[1]
+        return replace(structure, hd95=float("nan")) if lost else structure
+
+    return change
+
+
+ALL = ("ensemble", "student-s1", "student-s2", "plain-s1", "plain-s2", "slices", "volume")
+
+
+def by_distance(content: Content, first: str, second: str) -> Answer:
+    found = answers(content, HD95)
+    return next(a for a in found if (a.first, a.second) == (first, second))
+
+
+def test_a_student_gains_nothing_in_distance_by_missing_a_hard_structure(content: Content) -> None:
+    alike = changed(content, ALL, far)
+    found = by_distance(changed(alike, ["student-s1"], missing(*CASES[:4])), "student", "ensemble")
+
+    assert found.comparison.difference == 0
+    assert (found.left_out, found.parts) == (4, 2 * len(CASES))
+
+
+def test_a_structure_that_the_other_side_missed_does_not_count_either(content: Content) -> None:
+    alike = changed(content, ALL, far)
+    found = by_distance(changed(alike, ["plain-s2"], missing(*CASES[:4])), "student", "plain")
+
+    assert found.comparison.difference == 0
+    assert found.left_out == 4
+
+
+def test_an_ensemble_is_held_against_its_members_where_each_has_the_structure(
+    content: Content,
+) -> None:
+    alike = changed(content, ALL, far)
+    lost = changed(alike, ["slices"], missing(CASES[0]))
+    found = by_distance(lost, "ensemble", "the mean of its members")
+
+    assert found.comparison.difference == 0
+    assert found.left_out == 1
+
+
+def test_a_case_without_a_shared_structure_is_left_out_whole(content: Content) -> None:
+    def nowhere(structure: StructureResult, case: str) -> StructureResult:
+        return replace(structure, hd95=float("nan")) if case in CASES[:2] else structure
+
+    found = by_distance(changed(content, ["student-s1"], nowhere), "student", "ensemble")
+
+    assert found.comparison.units == len(CASES) // 2 - 1
+    assert found.left_out == 2 * len(STRUCTURES)
+
+
+def test_the_table_of_comparisons_tells_how_many_structures_were_left_out(
+    content: Content,
+) -> None:
+    lost = changed(content, ["student-s1"], missing(*CASES[:3]))
+    table = tables.comparisons(answers(lost, HD95), HD95)
+
+    place = list(table.head).index("left out")
+    cells = {(row[0], row[1]): row[place] for row in table.rows}
+    assert cells["student", "ensemble"] == "3 of 32"
+    assert cells["ensemble", "the mean of its members"] == "0 of 32"
+
+
+def test_a_mean_distance_tells_how_many_structures_have_none(content: Content) -> None:
+    table = tables.accuracy(changed(content, ["student-s1"], missing(*CASES[:3])), "test")
+
+    place = list(table.head).index("without distance")
+    cells = {row[0]: row[place] for row in table.rows}
+    assert cells["student"] == "3 of 64"
+    assert cells["ensemble"] == "0 of 32"
