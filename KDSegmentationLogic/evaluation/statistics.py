@@ -90,6 +90,11 @@ def wilcoxon(differences: Values, alternative: Alternative = "two-sided") -> flo
     return float(stats.wilcoxon(values, zero_method="pratt", alternative=alternative).pvalue)
 
 
+def smallest_p(units: int) -> float:
+    """The least two-sided p-value that so many units can have: of differences of one sign."""
+    return wilcoxon(range(1, units + 1))
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's corrected p-values, in the order given: each may be held against alpha itself."""
     order = np.argsort(p_values, kind="stable")

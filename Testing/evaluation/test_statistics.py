@@ -16,6 +16,7 @@ from KDSegmentationLogic.evaluation.statistics import (
     holm,
     noninferior,
     paired_differences,
+    smallest_p,
     wilcoxon,
 )
 
@@ -31,6 +32,11 @@ def test_wilcoxon_gives_the_exact_p_value_of_five_gains() -> None:
     # of the 32 ways to sign five ranks one is all plus, one all minus
     assert wilcoxon([1, 2, 3, 4, 5]) == pytest.approx(2 / 32)
     assert wilcoxon([1, 2, 3, 4, 5], "greater") == pytest.approx(1 / 32)
+
+
+@pytest.mark.parametrize("units", [1, 5, 8, 20])
+def test_the_smallest_p_value_is_that_of_gains_alone(units: int) -> None:
+    assert smallest_p(units) == pytest.approx(2 / 2**units)
 
 
 def test_wilcoxon_ranks_zeros_and_leaves_them_out() -> None:

@@ -82,11 +82,50 @@ def test_a_students_seeds_are_averaged_before_it_is_compared(
     assert difference == pytest.approx(np.mean(seeds) - whole)
 
 
-def test_p_values_are_corrected_for_all_of_a_metric(
+def test_p_values_are_corrected_for_the_tests_of_one_claim(
     found: dict[tuple[str, str], Answer],
 ) -> None:
-    smallest = min(answer.comparison.p_value for answer in found.values())
-    assert min(answer.corrected for answer in found.values()) == pytest.approx(4 * smallest)
+    members = [answer for pair, answer in found.items() if pair[0] == "ensemble"]
+    assert {answer.claim for answer in members} == {"ensemble against its members"}
+    smallest = min(answer.comparison.p_value for answer in members)
+    assert min(answer.corrected for answer in members) == pytest.approx(2 * smallest)
+    alone = found["student", "plain"]
+    assert alone.corrected == alone.comparison.p_value
+
+
+def copies(content: Content, number: int) -> Content:
+    """With so many more students, which differ in nothing."""
+    student = next(group for group in content.groups if group.name == "student")
+    others = [replace(student, name=f"student{index}") for index in range(number)]
+    return replace(content, groups=(*content.groups, *others))
+
+
+def test_many_students_do_not_keep_8_patients_from_showing_what_the_ensemble_gained(
+    content: Content,
+) -> None:
+    few, many = answers(content, DICE), answers(copies(content, 9), DICE)
+
+    assert [a for a in many if a.first == "ensemble"] == [a for a in few if a.first == "ensemble"]
+    assert len(many) > 4 * len(few)
+
+
+def test_where_so_many_patients_could_not_have_shown_a_difference_the_table_says_so(
+    content: Content,
+) -> None:
+    table = tables.comparisons(answers(copies(content, 6), DICE), DICE)  # 7 x 2/2^8 > 0.05
+
+    verdicts = {(row[0], row[1]): row[-1] for row in table.rows}
+    assert verdicts["student", "plain"] == "too few patients"
+    assert verdicts["ensemble", "its best member, volume"] == "first is better"
+    assert "this number could not have shown a difference" in table.note
+
+
+def test_enough_patients_are_not_called_too_few(content: Content) -> None:
+    table = tables.comparisons(answers(copies(content, 5), DICE), DICE)  # 6 x 2/2^8 < 0.05
+
+    assert "too few patients" not in {row[-1] for row in table.rows}
+    assert "could not have shown" not in table.note
+    assert "by Holm among the tests of one claim" in table.note
 
 
 def test_only_a_student_may_replace_its_ensemble_and_only_in_dice(

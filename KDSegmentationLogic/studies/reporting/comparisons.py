@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -15,9 +16,22 @@ from KDSegmentationLogic.evaluation.statistics import (
     compare,
     holm,
     noninferior,
+    smallest_p,
 )
 from KDSegmentationLogic.studies.reporting.content import Content, Group, Run, nanmean
 from KDSegmentationLogic.studies.results import CaseResult
+
+ALPHA = 0.05
+
+Claim = Literal[
+    "ensemble against its members",
+    "student against labels alone",
+    "student against its teacher",
+    "students of different targets",
+    "students of the same targets",
+    "ensemble against ensemble",
+]
+"""What a test is a part of. The tests of one claim by one metric are corrected together."""
 
 Parts = Callable[[CaseResult], Mapping[str, float]]
 
@@ -42,26 +56,36 @@ class Metric:
 
 @dataclass(frozen=True)
 class Answer:
-    """``first`` minus ``second``. corrected : p by Holm over the answers of one metric.
+    """``first`` minus ``second``.
 
+    corrected : p by Holm over the answers to the same claim by the same metric.
+    least : the smallest that ``corrected`` could have been with so many patients.
     left_out, parts : so many of so many parts of the cases (``Metric``) do not count, since the
         figure is undefined there for either side.
     noninferiority : where the question was whether the first may replace the second.
     """
 
+    claim: Claim
     first: str
     second: str
     comparison: Comparison
     corrected: float
+    least: float
     left_out: int
     parts: int
     noninferiority: NonInferiority | None = None
+
+    @property
+    def too_few_patients(self) -> bool:
+        """No difference is shown, and however large it were, so many could not have shown it."""
+        return min(self.corrected, self.least) >= ALPHA
 
 
 @dataclass(frozen=True)
 class _Question:
     """Two names, and the runs of each whose mean is compared."""
 
+    claim: Claim
     first: str
     second: str
     runs: tuple[Sequence[Run], Sequence[Run]]
@@ -85,16 +109,21 @@ def structure_dice(name: str) -> Metric:
 
 
 def answers(content: Content, metric: Metric) -> list[Answer]:
-    """All comparisons of a study by one metric, p-values corrected for their number.
+    """All comparisons of a study by one metric, claim by claim:
 
     - each ensemble against the mean of its members, and against the best of them by validation;
     - each student (mean over its seeds) against the baseline of the same network, or else
       against a teacher of that network;
     - each student against the ensemble (or the single teachers, run by run) that it learnt
       from, with non-inferiority in Dice;
-    - students that differ in where their targets come from, and ensembles, against each other;
-    - students that differ in their losses alone against the first of them in the study file: all
-      against all would be so many comparisons that none could count.
+    - students that differ in where their targets come from against each other;
+    - students of the same targets, which differ in their losses, against the first of them in
+      the study file: all against all would be so many tests that none could count;
+    - ensembles against each other.
+
+    The p-values of each claim are corrected for their number on their own: each claim stands by
+    itself, and over all of them 8 patients, whose smallest p is 0.008, could show nothing from
+    the seventh test on. The claims are these whatever the results.
 
     Of each case those structures count for which every run of both sides has the figure: a model
     that misses a hard structure has no distance there, and without it would look the better one.
@@ -108,10 +137,20 @@ def answers(content: Content, metric: Metric) -> list[Answer]:
         if question.replaces and metric is DICE:
             verdict = noninferior(first, second, content.protocol.margin)
         comparison = compare(first, second)
-        names = (question.first, question.second)
-        found.append(Answer(*names, comparison, comparison.p_value, left_out, parts, verdict))
-    corrected = holm([answer.comparison.p_value for answer in found])
-    return [replace(a, corrected=p) for a, p in zip(found, corrected, strict=True)]
+        found.append(
+            Answer(
+                claim=question.claim,
+                first=question.first,
+                second=question.second,
+                comparison=comparison,
+                corrected=comparison.p_value,
+                least=smallest_p(comparison.units),
+                left_out=left_out,
+                parts=parts,
+                noninferiority=verdict,
+            )
+        )
+    return [answer for claim in get_args(Claim) for answer in _corrected(found, claim)]
 
 
 def best_member(content: Content, ensemble: Group) -> Run | None:
@@ -135,18 +174,34 @@ def _questions(content: Content) -> list[_Question]:
     students = content.of_role("student")
     for student in students:
         for baseline in _baselines(content, student):
-            found.append(_between(content, student, baseline))
+            found.append(_between(content, "student against labels alone", student, baseline))
     for student in students:
         known = [e for e in ensembles if e.name == student.distils]
         for teacher in known or [m for m in content.of_role("member") if m.name == student.distils]:
-            found.append(replace(_between(content, student, teacher), replaces=True))
-    found += [_between(content, a, b) for a, b in _beside_each_other(students)]
-    return found + [_between(content, a, b) for a, b in combinations(ensembles, 2)]
+            question = _between(content, "student against its teacher", student, teacher)
+            found.append(replace(question, replaces=True))
+    found += [_between(content, *pair) for pair in _beside_each_other(students)]
+    for pair in combinations(ensembles, 2):
+        found.append(_between(content, "ensemble against ensemble", *pair))
+    return found
 
 
-def _beside_each_other(students: Sequence[Group]) -> list[tuple[Group, Group]]:
+def _corrected(answers: Sequence[Answer], claim: Claim) -> list[Answer]:
+    """Those to a claim, corrected for each other."""
+    family = [answer for answer in answers if answer.claim == claim]
+    p_values = [answer.comparison.p_value for answer in family]
+    done = []
+    for place, (answer, p) in enumerate(zip(family, holm(p_values), strict=True)):
+        at_best = [*p_values]
+        at_best[place] = answer.least
+        done.append(replace(answer, corrected=p, least=holm(at_best)[place]))
+    return done
+
+
+def _beside_each_other(students: Sequence[Group]) -> list[tuple[Claim, Group, Group]]:
     """Pairs of one network, of which either differs in its targets, or the second in its losses."""
-    pairs, seen = [], set()
+    pairs: list[tuple[Claim, Group, Group]] = []
+    seen = set()
     for number, first in enumerate(students):
         kind = _targets(first)
         leads = (first.network, kind) not in seen
@@ -155,9 +210,9 @@ def _beside_each_other(students: Sequence[Group]) -> list[tuple[Group, Group]]:
             if first.network != second.network:
                 continue
             if _targets(second) != kind:
-                pairs.append((first, second))
+                pairs.append(("students of different targets", first, second))
             elif leads:
-                pairs.append((second, first))
+                pairs.append(("students of the same targets", second, first))
     return pairs
 
 
@@ -172,9 +227,10 @@ def _against_members(content: Content, ensemble: Group) -> list[_Question]:
     best = best_member(content, ensemble)
     if best is None or not all(split in run.results for run in members):
         return []
+    claim: Claim = "ensemble against its members"
     return [
-        _Question(ensemble.name, "the mean of its members", (own, members)),
-        _Question(ensemble.name, f"its best member, {best.name}", (own, [best])),
+        _Question(claim, ensemble.name, "the mean of its members", (own, members)),
+        _Question(claim, ensemble.name, f"its best member, {best.name}", (own, [best])),
     ]
 
 
@@ -184,9 +240,9 @@ def _baselines(content: Content, student: Group) -> list[Group]:
     return found or [m for m in content.of_role("member") if m.network == student.network]
 
 
-def _between(content: Content, first: Group, second: Group) -> _Question:
+def _between(content: Content, claim: Claim, first: Group, second: Group) -> _Question:
     runs = (first.measured(content.decisive), second.measured(content.decisive))
-    return _Question(first.name, second.name, runs)
+    return _Question(claim, first.name, second.name, runs)
 
 
 def _paired(

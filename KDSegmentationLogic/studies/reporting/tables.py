@@ -16,6 +16,7 @@ from KDSegmentationLogic.evaluation.tails import (
 )
 from KDSegmentationLogic.evaluation.uncertainty import auroc, spearman
 from KDSegmentationLogic.studies.reporting.comparisons import (
+    ALPHA,
     DICE,
     ECE,
     Answer,
@@ -99,32 +100,39 @@ def accuracy(content: Content, split: str) -> Table:
     return Table(f"Accuracy, {split} cases", head, rows, note, folded)
 
 
-def comparisons(answers: Sequence[Answer], metric: Metric, alpha: float = 0.05) -> Table:
+def comparisons(answers: Sequence[Answer], metric: Metric) -> Table:
     """A row an answer."""
-    head = ["first", "against", "patients", "left out", f"difference in {metric.name}"]
+    head = ["first", "against", "claim", "patients", "left out", f"difference in {metric.name}"]
     head += ["95 % interval", "p", "p (Holm)", "verdict"]
     rows = []
     for answer in answers:
         found = answer.comparison
         low, high = (_signed(end, metric) for end in (found.interval.low, found.interval.high))
-        cells = [answer.first, answer.second, str(found.units)]
+        cells = [answer.first, answer.second, answer.claim, str(found.units)]
         cells.append(f"{answer.left_out} of {answer.parts}")
         cells += [_signed(found.difference, metric), f"{low} to {high}", p_text(found.p_value)]
-        rows.append([*cells, p_text(answer.corrected), verdict(answer, metric, alpha)])
+        says = "too few patients" if answer.too_few_patients else verdict(answer, metric)
+        rows.append([*cells, p_text(answer.corrected), says])
     better = "" if metric.higher else " Lower is better."
     note = (
         f"Difference: first minus second, mean over patients.{better} Left out: structures over "
         "all cases (by ECE: cases) that do not count for either side, since one of them, in one of "
         "its seeds, has no such figure there. p: two-sided Wilcoxon "
-        f"signed-rank test, then corrected by Holm for the {len(answers)} tests of this table."
+        "signed-rank test, then corrected by Holm among the tests of one claim; the claims were "
+        "fixed before any result."
     )
+    if any(answer.too_few_patients for answer in answers):
+        note += (
+            " Too few patients: even if all of them agreed, the corrected p would not be below "
+            f"{ALPHA:g}, so that this number could not have shown a difference."
+        )
     folded = metric not in (DICE, ECE)
     return Table(f"Comparisons by {metric.name}", head, rows, note, folded)
 
 
-def verdict(answer: Answer, metric: Metric, alpha: float = 0.05) -> str:
+def verdict(answer: Answer, metric: Metric) -> str:
     """In words: better, worse, or no difference shown."""
-    if answer.corrected >= alpha:
+    if answer.corrected >= ALPHA:
         return "no difference shown"
     gained = (answer.comparison.difference > 0) == metric.higher
     return "first is better" if gained else "first is worse"
