@@ -54,9 +54,14 @@ def study() -> Study:
     return decode(Study, content, "study")
 
 
-def made_run(root: Path, splits: Sequence[str] = ("val", "test"), left_out: str = "") -> RunFolder:
+def made_run(
+    root: Path,
+    splits: Sequence[str] = ("val", "test"),
+    left_out: str = "",
+    of: Study | None = None,
+) -> RunFolder:
     """A run folder in which every model but ``left_out`` has been measured."""
-    folder = RunFolder(root, study())
+    folder = RunFolder(root, of or study())
     store = ResultStore(root)
     for split in splits:
         entries = []

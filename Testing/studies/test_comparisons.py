@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from KDSegmentationLogic.studies.reporting import tables
 from KDSegmentationLogic.studies.reporting.comparisons import DICE, ECE, HD95, Answer, answers
 from KDSegmentationLogic.studies.reporting.content import Content, Run, gather
 from KDSegmentationLogic.studies.results import CaseResult
-from Testing.studies.made_results import CASES, STRUCTURES, made_run
+from Testing.studies.made_results import CASES, STRUCTURES, made_run, study
 
 Change = Callable[[StructureResult, str], StructureResult]
 """Of a structure in the case of that name."""
@@ -40,18 +42,54 @@ def test_the_comparisons_are_those_that_the_study_is_for(
     }
 
 
-def test_a_student_without_a_baseline_is_held_against_a_teacher_of_its_network(
-    content: Content,
-) -> None:
-    teacher = next(group for group in content.groups if group.name == "volume")
+def of_the_students_network(content: Content, **teachers: dict[str, Any]) -> Content:
+    """Without a baseline; these teachers have the student's network, and what is given here."""
+    student = next(group for group in content.groups if group.name == "student")
     groups = [
-        replace(group, network=teacher.network) if group.name == "student" else group
+        replace(group, network=student.network, **teachers[group.name])
+        if group.name in teachers
+        else group
         for group in content.groups
         if group.role != "baseline"
     ]
-    pairs = {(a.first, a.second) for a in answers(replace(content, groups=tuple(groups)), DICE)}
-    assert ("student", "volume") in pairs
-    assert ("student", "slices") not in pairs
+    return replace(content, groups=tuple(groups))
+
+
+def baselines(content: Content) -> set[str]:
+    claim = "student against labels alone"
+    return {answer.second for answer in answers(content, DICE) if answer.claim == claim}
+
+
+def test_a_student_without_a_baseline_is_held_against_a_teacher_of_its_network_and_losses(
+    content: Content,
+) -> None:
+    alike = of_the_students_network(
+        content,
+        volume={"label_losses": frozenset({"cross_entropy"})},
+        slices={"label_losses": frozenset({"dice"})},
+    )
+    assert baselines(alike) == {"slices, a teacher of its network and label losses"}
+
+
+def test_teachers_of_other_losses_take_that_place_where_none_has_the_students(
+    content: Content,
+) -> None:
+    others = of_the_students_network(content, volume={"label_losses": frozenset({"x"})})
+    assert baselines(others) == {"volume, a teacher of its network with other label losses"}
+
+
+def test_networks_of_folds_are_nobodys_baseline(content: Content) -> None:
+    folds = of_the_students_network(content, slices={"folds": True}, volume={})
+    assert baselines(folds) == {"volume, a teacher of its network with other label losses"}
+
+
+def test_arms_of_a_study_are_known_by_their_folds_and_label_losses(tmp_path: Path) -> None:
+    slices, volume = study().teachers
+    folder = made_run(tmp_path, of=replace(study(), teachers=(replace(slices, folds=2), volume)))
+    groups = {group.name: group for group in gather(folder, "", "").groups}
+    assert (groups["slices"].folds, groups["volume"].folds) == (True, False)
+    assert groups["volume"].label_losses == {"cross_entropy"}
+    assert groups["student"].label_losses == groups["plain"].label_losses == {"dice"}
 
 
 def test_students_of_other_losses_are_held_against_the_first_of_them(content: Content) -> None:

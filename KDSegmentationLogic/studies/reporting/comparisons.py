@@ -112,8 +112,8 @@ def answers(content: Content, metric: Metric) -> list[Answer]:
     """All comparisons of a study by one metric, claim by claim:
 
     - each ensemble against the mean of its members, and against the best of them by validation;
-    - each student (mean over its seeds) against the baseline of the same network, or else
-      against a teacher of that network;
+    - each student (mean over its seeds) against the baselines of the same network, or else
+      against the teachers of that network, of the same label losses where there are such;
     - each student against the ensemble (or the single teachers, run by run) that it learnt
       from, with non-inferiority in Dice;
     - students that differ in where their targets come from against each other;
@@ -173,8 +173,9 @@ def _questions(content: Content) -> list[_Question]:
         found += _against_members(content, ensemble)
     students = content.of_role("student")
     for student in students:
-        for baseline in _baselines(content, student):
-            found.append(_between(content, "student against labels alone", student, baseline))
+        for called, baseline in _baselines(content, student).items():
+            question = _between(content, "student against labels alone", student, baseline)
+            found.append(replace(question, second=called))
     for student in students:
         known = [e for e in ensembles if e.name == student.distils]
         for teacher in known or [m for m in content.of_role("member") if m.name == student.distils]:
@@ -234,10 +235,21 @@ def _against_members(content: Content, ensemble: Group) -> list[_Question]:
     ]
 
 
-def _baselines(content: Content, student: Group) -> list[Group]:
-    """The same network from labels alone: a baseline, or else a teacher (of its own schedule)."""
-    found = [b for b in content.of_role("baseline") if b.network == student.network]
-    return found or [m for m in content.of_role("member") if m.network == student.network]
+def _baselines(content: Content, student: Group) -> dict[str, Group]:
+    """The same network from labels alone, by what to call it: baselines, or else teachers.
+
+    Of the teachers those with the student's label losses, where there are any. Networks of folds
+    are left out: they saw a part of the cases only.
+    """
+    alike = [
+        group
+        for group in content.of_role("baseline", "member")
+        if group.network == student.network and not group.folds
+    ]
+    baselines = {group.name: group for group in alike if group.role == "baseline"}
+    same = [group for group in alike if group.label_losses == student.label_losses]
+    what = "and label losses" if same else "with other label losses"
+    return baselines or {f"{g.name}, a teacher of its network {what}": g for g in same or alike}
 
 
 def _between(content: Content, claim: Claim, first: Group, second: Group) -> _Question:

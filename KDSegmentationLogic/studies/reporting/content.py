@@ -19,7 +19,7 @@ from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.definition import Arm, Distils, Study
 from KDSegmentationLogic.studies.protocol import Protocol
 from KDSegmentationLogic.studies.results import Assessed, CaseResult, Cost, Opening, ResultStore
-from KDSegmentationLogic.training.losses import Objective
+from KDSegmentationLogic.training.losses import LABEL_LOSSES, Objective
 
 Role = Literal["ensemble", "student", "baseline", "member"]
 ROLES: tuple[Role, ...] = ("ensemble", "student", "baseline", "member")
@@ -51,7 +51,8 @@ class Group:
     members : of an ensemble, the names of its members' runs. distils : of a student, the
     ensemble's name; of one that learns from single members the name of their arm. meanwhile :
     from a teacher in training. network : architecture and arguments, by which like is compared
-    with like.
+    with like. label_losses : the names of its losses on labels. folds : each of its runs left
+    some training cases out.
     """
 
     name: str
@@ -62,6 +63,8 @@ class Group:
     out_of_fold: bool = False
     network: str = ""
     meanwhile: bool = False
+    label_losses: frozenset[str] = frozenset()
+    folds: bool = False
 
     def has(self, split: str) -> bool:
         return any(split in run.results for run in self.runs)
@@ -217,6 +220,8 @@ def _groups(folder: RunFolder, models: dict[str, Run]) -> tuple[list[Group], lis
                 out_of_fold=bool(distils and distils.out_of_fold),
                 network=_network(folder, arm),
                 meanwhile=bool(distils and distils.meanwhile),
+                label_losses=_label_losses(arm),
+                folds=bool(arm.folds),
             )
         )
     for arm in study.teachers:
@@ -225,8 +230,21 @@ def _groups(folder: RunFolder, models: dict[str, Run]) -> tuple[list[Group], lis
         # a teacher alone is bundled under the name of its ensemble of one
         alone = [f"{prefix}-{e}" for e in study.ensemble_names if study.members(e) == arm.runs()]
         runs = tuple(run(one.name, one.name, *alone, arm=one) for one in arm.runs())
-        groups.append(Group(arm.name, "member", runs, network=_network(folder, arm)))
+        groups.append(
+            Group(
+                arm.name,
+                "member",
+                runs,
+                network=_network(folder, arm),
+                label_losses=_label_losses(arm),
+                folds=bool(arm.folds),
+            )
+        )
     return groups, missing
+
+
+def _label_losses(arm: Arm) -> frozenset[str]:
+    return frozenset(LABEL_LOSSES) & frozenset(arm.schedule.losses)
 
 
 def _teacher_of(study: Study, distils: Distils) -> str:

@@ -69,7 +69,7 @@ def _of_run(run: Run, split: str, per_case: bool) -> Sequence[float]:
 
 
 def _is_baseline_of(baseline: Group, group: Group) -> bool:
-    same = baseline.network == group.network
+    same = baseline.network == group.network and not baseline.folds
     return baseline.role == "baseline" and group.role == "student" and same
 
 
