@@ -35,7 +35,7 @@ from KDSegmentationLogic.studies.results import (
     Cost,
     ResultStore,
 )
-from KDSegmentationLogic.training.cases import read_images
+from KDSegmentationLogic.training.cases import read_images, require_known
 from KDSegmentationLogic.training.dataset import CaseFiles, Dataset
 
 _PROTOCOL = Protocol()
@@ -75,7 +75,7 @@ def assess(
 
     Raises
     ------
-    DatasetError : a case has no labels.
+    DatasetError : a case has no labels, or one that is not known.
     """
     store, cases = ResultStore(folder.root), dataset.split(split)
     names = [case.name for case in cases]
@@ -134,10 +134,17 @@ def assess_model(
 def measure_case(
     case: str, bundle: Bundle, outcome: Result, reference: sitk.Image, protocol: Protocol
 ) -> CaseResult:
-    """All figures of one case. ``outcome`` with its probabilities."""
+    """All figures of one case. ``outcome`` with its probabilities.
+
+    Raises
+    ------
+    DatasetError : the reference holds a value that is no label of the model. As a structure that
+        no model can find, a single such voxel would halve the mean Dice of two.
+    """
     names = {label.value: label.name for label in bundle.description.labels}
-    structures = compare_structures(outcome.labels, reference, names, case, protocol)
     said, truth = (sitk.GetArrayViewFromImage(image) for image in (outcome.labels, reference))
+    require_known(truth, names, f"The reference of {case}")
+    structures = compare_structures(outcome.labels, reference, names, case, protocol)
     unit = (1.0,) * reference.GetDimension()
     spacing = reference.GetSpacing()[::-1] if has_physical_spacing(reference) else unit
     near = near_structures(said, truth, spacing, protocol.foreground_margin)
@@ -241,8 +248,8 @@ def _cost(
 
 
 def _classes(labels: np.ndarray, values: Sequence[int]) -> np.ndarray:
-    """Class indices of label values; what the model does not know is background to it."""
-    lookup = np.zeros(max(int(labels.max(initial=0)), *values) + 1, np.intp)
+    """Class indices of label values."""
+    lookup = np.zeros(max(values) + 1, np.intp)
     lookup[list(values)] = np.arange(1, len(values) + 1)
     return lookup[labels.astype(np.intp)]
 

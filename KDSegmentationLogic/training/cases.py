@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -118,6 +118,22 @@ def read_images(case: CaseFiles, monitor: Monitor) -> list[sitk.Image]:
     return [images[i] for i in case.chosen] if case.chosen else images
 
 
+def require_known(labels: np.ndarray, values: Collection[int], what: str) -> None:
+    """Refuse a label value that is neither 0 nor listed; ``what`` holds it, in the message.
+
+    Raises
+    ------
+    DatasetError : there is one.
+    """
+    unknown = sorted(set(np.unique(labels).tolist()) - {0, *values})
+    if unknown:
+        raise DatasetError(
+            f"{what} holds the value {unknown[0]}, which is not a known label.",
+            "List it among the labels of the study file, and of dataset.json where there is one, "
+            "or correct the file.",
+        )
+
+
 def _prepare(
     case: CaseFiles,
     channels: Sequence[Channel],
@@ -136,12 +152,7 @@ def _prepare(
             "Resample the labels onto the image's grid.",
         )
     found = preprocess_labels(labels, grid)
-    unknown = sorted(set(np.unique(found).tolist()) - {0, *values})
-    if unknown:
-        raise DatasetError(
-            f"{case.labels} holds the value {unknown[0]}, which is not a known label.",
-            "List it in dataset.json, or correct the file.",
-        )
+    require_known(found, values, str(case.labels))
     classes = np.zeros(found.shape, np.uint8)
     for index, value in enumerate(values, 1):
         classes[found == value] = index

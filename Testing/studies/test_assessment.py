@@ -16,17 +16,19 @@ from torch import nn
 from KDSegmentationLogic.bundles.bundle import Bundle
 from KDSegmentationLogic.bundles.decoding import decode
 from KDSegmentationLogic.bundles.description import Member, View
-from KDSegmentationLogic.errors import TrainingError
+from KDSegmentationLogic.errors import DatasetError, TrainingError
 from KDSegmentationLogic.evaluation.calibration import Reliability
+from KDSegmentationLogic.inference.pipeline import Predictor, Settings
 from KDSegmentationLogic.inference.predict import Runner, plan_passes, predict
 from KDSegmentationLogic.networks.base import SegmentationNetwork
 from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.studies.artefacts import RunFolder
-from KDSegmentationLogic.studies.assessment import ArmResult, assess, with_members
+from KDSegmentationLogic.studies.assessment import ArmResult, assess, measure_case, with_members
 from KDSegmentationLogic.studies.cost import MacCounter
 from KDSegmentationLogic.studies.definition import Study
 from KDSegmentationLogic.studies.protocol import Protocol
 from KDSegmentationLogic.studies.results import Assessed, CaseResult, ResultStore
+from KDSegmentationLogic.training.cases import read_images
 from KDSegmentationLogic.training.dataset import Dataset, read_decathlon
 from Testing.making import phantom, tiny_student
 from Testing.studies.made_study import CONTENT
@@ -111,6 +113,18 @@ def test_calibration_is_looked_at_near_the_structures_only(measured: Measured) -
     labels = sitk.GetArrayFromImage(phantom()[1])
     assert (labels > 0).sum() < voxels[0] < labels.size
     assert voxels[1] > voxels[0]
+
+
+def test_a_label_that_no_model_knows_is_refused_in_a_reference(measured: Measured) -> None:
+    case = measured.dataset.cases["right"]
+    outcome = Predictor(measured.student, Settings(probabilities=True)).segment(
+        read_images(case, Monitor())
+    )
+    stray = phantom()[1]
+    stray[0, 0, 0] = 9
+
+    with pytest.raises(DatasetError, match=r"reference of right holds the value 9, .*study file"):
+        measure_case("right", measured.student, outcome, stray, HOW)
 
 
 def test_the_label_maps_are_kept(measured: Measured) -> None:
