@@ -1,8 +1,9 @@
 """How far probabilities can be believed, near the structures.
 
 Far from any structure every network is certain and right, so that figures over a whole image
-say how large the image is. All here is taken over the voxels within a margin (mm) of what the
-reference or the prediction calls a structure.
+say how large the image is. All here is taken over the voxels within a margin (mm) of the
+reference's structures: the same voxels for every model, and those that its temperature is fitted
+on. What a model finds farther away is for the distances to tell.
 
 NLL : mean of -log of the probability given to the true class, in nats. Probabilities are
     raised to ``SMALLEST`` first: one voxel of probability 0 would make it infinite.
@@ -83,25 +84,25 @@ class Calibration:
 
 
 def near_structures(
-    prediction: np.ndarray, reference: np.ndarray, spacing_zyx: Sequence[float], margin: float
+    reference: np.ndarray, spacing_zyx: Sequence[float], margin: float
 ) -> np.ndarray:
-    """The voxels of either mask and those whose centres lie within ``margin`` of one of them.
+    """The voxels of the mask and those whose centres lie within ``margin`` of one of them.
 
     Parameters
     ----------
-    prediction, reference : boolean, or labels of which 0 is background; of one shape.
+    reference : boolean, or labels of which 0 is background.
     spacing_zyx, margin : in one unit of length.
     """
-    either = (np.asarray(prediction) != 0) | (np.asarray(reference) != 0)
-    if not either.any() or margin <= 0:
-        return either
+    inside = np.asarray(reference) != 0
+    if not inside.any() or margin <= 0:
+        return inside
     reach = [int(np.ceil(margin / step)) for step in spacing_zyx]
     box = tuple(
         slice(max(part.start - more, 0), part.stop + more)
-        for part, more in zip(bounding_box(either), reach, strict=True)
+        for part, more in zip(bounding_box(inside), reach, strict=True)
     )
-    near = np.zeros_like(either)
-    near[box] = distance_transform_edt(~either[box], sampling=spacing_zyx) <= margin * (1 + 1e-9)
+    near = np.zeros_like(inside)
+    near[box] = distance_transform_edt(~inside[box], sampling=spacing_zyx) <= margin * (1 + 1e-9)
     return near
 
 

@@ -147,7 +147,7 @@ def measure_case(
     structures = compare_structures(outcome.labels, reference, names, case, protocol)
     unit = (1.0,) * reference.GetDimension()
     spacing = reference.GetSpacing()[::-1] if has_physical_spacing(reference) else unit
-    near = near_structures(said, truth, spacing, protocol.foreground_margin)
+    near = near_structures(truth, spacing, protocol.foreground_margin)
     assert outcome.probabilities is not None
     probabilities = sitk.GetArrayViewFromImage(outcome.probabilities)[near].T
     classes = _classes(truth[near], list(names))

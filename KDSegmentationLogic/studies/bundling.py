@@ -19,6 +19,7 @@ from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.definition import Arm, Kind, Study
 from KDSegmentationLogic.studies.stages import read_cases
+from KDSegmentationLogic.training.cases import spacing_of
 from KDSegmentationLogic.training.dataset import Dataset
 from KDSegmentationLogic.training.validation import case_probabilities
 
@@ -95,19 +96,19 @@ def common_temperature(
 ) -> Fitted:
     """The temperature, shared by all networks, that fits their mean to the validation cases.
 
-    Over the voxels near the structures, as the calibration is measured.
+    Over the voxels near the reference's structures, as the calibration is measured.
     """
     runners = [
         Runner(arm.member(), TorchEngine(network))
         for arm, network in zip(arms, networks, strict=True)
     ]
-    spacing = (study.grid.spacing or (1.0, 1.0, 1.0))[::-1]
     margin = study.evaluation.foreground_margin
-    cases = read_cases(study, folder, dataset.split("val"), Monitor())
+    files = dataset.split("val")
+    cases = read_cases(study, folder, files, Monitor())
     given: list[list[np.ndarray]] = [[] for _ in runners]
     truth = []
-    for case in cases:
-        near = near_structures(case.labels, case.labels, spacing, margin)
+    for case, file in zip(cases, files, strict=True):
+        near = near_structures(case.labels, spacing_of(file, study.grid), margin)
         truth.append(case.labels[near])
         for found, runner in zip(given, runners, strict=True):
             image = case.seen_by(study.sees(arms[0]))

@@ -37,14 +37,15 @@ from KDSegmentationLogic.studies.protocol import Protocol
 
 T = TypeVar("T")
 
-_VERSION = 1  # of how things are measured; another one measures all anew
+_VERSION = 2  # of how things are measured; another one measures all anew
 
 
 @dataclass(frozen=True)
 class CaseResult:
     """One model on one case.
 
-    nll, brier, reliability : near the structures (``evaluation.calibration``).
+    nll, brier, reliability : near the reference's structures (``evaluation.calibration``); nan
+        and no voxels where it has none, as are the next two.
     entropy : mean there, 0 to 1.
     error_auroc : how well the entropy tells wrong voxels there from right ones.
     confusion : of all its pixels (``evaluation.confusion``), where the protocol asks for it.

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from KDSegmentationLogic.bundles.description import Channel, Grid
 from KDSegmentationLogic.errors import DatasetError
-from KDSegmentationLogic.imaging.geometry import same_grid
+from KDSegmentationLogic.imaging.geometry import has_physical_spacing, same_grid, to_orientation
 from KDSegmentationLogic.imaging.reading import read_channels, read_labels
 from KDSegmentationLogic.inference.preprocess import preprocess, preprocess_labels
 from KDSegmentationLogic.progress import Monitor
@@ -116,6 +116,18 @@ def read_images(case: CaseFiles, monitor: Monitor) -> list[sitk.Image]:
             "Complete the case, or take it off the list.",
         )
     return [images[i] for i in case.chosen] if case.chosen else images
+
+
+def spacing_of(case: CaseFiles, grid: Grid) -> tuple[float, float, float]:
+    """(z, y, x) of a labelled case's arrays, in mm; 1 each where its pixels have no length."""
+    if grid.spacing is not None:
+        return grid.spacing[::-1]
+    assert case.labels is not None
+    labels = read_labels(case.labels)
+    if not has_physical_spacing(labels):
+        return (1.0, 1.0, 1.0)
+    x, y, *z = to_orientation(labels, grid.orientation).GetSpacing()
+    return (z[0] if z else 1.0, y, x)
 
 
 def require_known(labels: np.ndarray, values: Collection[int], what: str) -> None:

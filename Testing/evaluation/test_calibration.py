@@ -37,23 +37,23 @@ def labels_of(probabilities: np.ndarray, seed: int = 1) -> np.ndarray:
 def test_a_margin_is_in_millimetres_along_every_axis() -> None:
     mask = np.zeros((9, 9, 9), dtype=bool)
     mask[4, 4, 4] = True
-    near = near_structures(mask, mask, (2.0, 1.0, 0.5), 2.0)
+    near = near_structures(mask, (2.0, 1.0, 0.5), 2.0)
     assert near[:, 4, 4].sum() == 3
     assert near[4, :, 4].sum() == 5
     assert near[4, 4, :].sum() == 9
     assert not near[5, 5, 4]
 
 
-def test_the_margin_is_round_both_masks_and_ends_at_the_border() -> None:
-    first, second = np.zeros((20, 6), dtype=np.uint8), np.zeros((20, 6), dtype=np.uint8)
-    first[0, 0], second[19, 5] = 1, 2
-    near = near_structures(first, second, (1.0, 1.0), 1.0)
+def test_the_margin_is_round_all_structures_and_ends_at_the_border() -> None:
+    labels = np.zeros((20, 6), dtype=np.uint8)
+    labels[0, 0], labels[19, 5] = 1, 2
+    near = near_structures(labels, (1.0, 1.0), 1.0)
     assert set(map(tuple, np.argwhere(near))) == {(0, 0), (1, 0), (0, 1), (19, 5), (18, 5), (19, 4)}
 
 
 def test_without_structures_there_is_nothing_near_one() -> None:
     empty = np.zeros((3, 3))
-    assert not near_structures(empty, empty, (1, 1), 5.0).any()
+    assert not near_structures(empty, (1, 1), 5.0).any()
 
 
 def test_nll_is_that_of_scikit_learn_and_brier_that_of_its_definition() -> None:

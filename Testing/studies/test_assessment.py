@@ -17,7 +17,7 @@ from KDSegmentationLogic.bundles.bundle import Bundle
 from KDSegmentationLogic.bundles.decoding import decode
 from KDSegmentationLogic.bundles.description import Member, View
 from KDSegmentationLogic.errors import DatasetError, TrainingError
-from KDSegmentationLogic.evaluation.calibration import Reliability
+from KDSegmentationLogic.evaluation.calibration import Reliability, near_structures
 from KDSegmentationLogic.inference.pipeline import Predictor, Settings
 from KDSegmentationLogic.inference.predict import Runner, plan_passes, predict
 from KDSegmentationLogic.networks.base import SegmentationNetwork
@@ -107,12 +107,26 @@ def test_a_model_that_is_right_has_dice_one_and_one_that_is_wrong_has_not(
     assert wrong.brier > right.brier
 
 
-def test_calibration_is_looked_at_near_the_structures_only(measured: Measured) -> None:
+def test_calibration_is_looked_at_near_the_reference_whatever_the_model_says(
+    measured: Measured,
+) -> None:
     _, found = stored(measured, measured.student)
-    voxels = [sum(case.reliability.voxels) for case in found.cases]
-    labels = sitk.GetArrayFromImage(phantom()[1])
-    assert (labels > 0).sum() < voxels[0] < labels.size
-    assert voxels[1] > voxels[0]
+    for case in found.cases:
+        file = measured.dataset.cases[case.case].labels
+        assert file is not None
+        image = sitk.ReadImage(str(file))
+        labels = sitk.GetArrayFromImage(image)
+        near = near_structures(labels, image.GetSpacing()[::-1], HOW.foreground_margin)
+        assert sum(case.reliability.voxels) == near.sum()
+        assert (labels > 0).sum() < near.sum() < labels.size
+
+
+def test_a_reference_without_structures_leaves_nothing_to_calibrate(measured: Measured) -> None:
+    outcome = Predictor(measured.student, Settings(probabilities=True)).segment([phantom()[0]])
+    found = measure_case("empty", measured.student, outcome, 0 * phantom()[1], HOW)
+    assert sum(found.reliability.voxels) == 0
+    assert math.isnan(found.nll)
+    assert math.isnan(found.entropy)
 
 
 def test_a_label_that_no_model_knows_is_refused_in_a_reference(measured: Measured) -> None:

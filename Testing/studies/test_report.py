@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -216,6 +217,25 @@ def test_the_margin_of_pictures_is_in_pixels_in_the_drawing_too(content: Content
     figure = reliability_diagram(replace(content, groups=tuple(groups)))
 
     assert figure.caption.startswith("Reliability within 5 px of the structures")
+
+
+def test_cases_without_structures_are_told_and_spare_the_figures_of_uncertainty(
+    content: Content,
+) -> None:
+    def run_of(run: Run) -> Run:
+        found = run.results["test"]
+        bare, *others = found.cases
+        bare = replace(bare, nll=math.nan, brier=math.nan, entropy=math.nan)
+        cases = replace(found, cases=(bare, *others))
+        return replace(run, results={**run.results, "test": cases})
+
+    groups = [replace(group, runs=tuple(map(run_of, group.runs))) for group in content.groups]
+    table = tables.calibration(replace(content, groups=tuple(groups)))
+
+    place = list(table.head).index("Spearman, entropy and Dice")
+    assert {row[place].split(" ± ")[0] for row in table.rows} == {"−1.00"}
+    assert "The reference of 1 of 16 cases has no structure" in table.note
+    assert "has no structure" not in tables.calibration(content).note
 
 
 def test_the_report_is_imported_without_matplotlib() -> None:

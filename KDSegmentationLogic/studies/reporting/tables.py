@@ -32,7 +32,7 @@ from KDSegmentationLogic.studies.reporting.content import (
     nanmean,
 )
 from KDSegmentationLogic.studies.reporting.page import Table
-from KDSegmentationLogic.studies.results import Cost
+from KDSegmentationLogic.studies.results import CaseResult, Cost
 
 DASH = "–"
 
@@ -186,14 +186,20 @@ def calibration(content: Content) -> Table:
         rows.append([*cells, str(failed)])
     p = content.protocol
     note = (
-        f"Over the voxels within {p.foreground_margin:g} {content.unit} of what the reference or "
-        f"the prediction calls a structure; means over cases. Temperature: fitted on validation, a "
-        f"member's is that of its ensemble. Brier score: sum over classes, 0 to "
+        f"Over the voxels within {p.foreground_margin:g} {content.unit} of the reference's "
+        "structures, the same for all arms; means over cases. Temperature: fitted on validation, "
+        "over such voxels; a member's is that of its ensemble. Brier score: sum over classes, 0 to "
         f"2. ECE: {p.bins} bins of equal width of the largest probability. Spearman: mean entropy "
         "of a case against its Dice (−1: it knows on which case it is wrong). AUROC: entropy as "
         "a sign of a wrong voxel, and a case's mean entropy as a sign of a failed case, one with a "
         f"Dice below the outlier limit of {limit:.4f}; 0.5 is chance."
     )
+    cases = content.of_role(*ROLES)[0].measured(split)[0].results[split].cases
+    if bare := sum(math.isnan(case.nll) for case in cases):
+        note += (
+            f" The reference of {bare} of {len(cases)} cases has no structure: of these, none of "
+            "the figures but the count of failed cases."
+        )
     return Table(f"Calibration and uncertainty, {split} cases", head, rows, note)
 
 
@@ -310,12 +316,17 @@ def _over(group: Group, split: str, of: Callable[[Run], float], digits: int) -> 
 
 
 def _entropy_against_dice(run: Run, split: str) -> float:
-    cases = run.results[split].cases
+    cases = _doubted(run, split)
     return spearman(np.array([c.entropy for c in cases]), np.array([c.dice for c in cases]))
 
 
+def _doubted(run: Run, split: str) -> list[CaseResult]:
+    """The cases that have an entropy."""
+    return [case for case in run.results[split].cases if not math.isnan(case.entropy)]
+
+
 def _failure_auroc(run: Run, split: str, limit: float) -> float:
-    cases = run.results[split].cases
+    cases = _doubted(run, split)
     doubt = np.array([case.entropy for case in cases])
     return auroc(doubt, np.array([case.dice < limit for case in cases]))
 
