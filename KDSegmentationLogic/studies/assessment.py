@@ -45,8 +45,9 @@ _PROTOCOL = Protocol()
 class ArmResult:
     """One model over the cases of a split. ``dice`` and ``hd95`` (mm): mean per structure.
 
-    ``hd95`` lacks a structure that the model missed in every case. ``seconds_per_case`` and
-    ``peak_memory_gib``: see ``Cost``.
+    ``hd95`` is over the cases in which model and reference have the structure, ``hd95_cases`` many,
+    and lacks a structure where there is none. ``seconds_per_case`` and ``peak_memory_gib``: see
+    ``Cost``.
     """
 
     arm: str
@@ -54,6 +55,7 @@ class ArmResult:
     mean_dice: float
     dice: dict[str, float]
     hd95: dict[str, float]
+    hd95_cases: dict[str, int]
     seconds_per_case: float
     peak_memory_gib: float
 
@@ -255,16 +257,24 @@ def _classes(labels: np.ndarray, values: Sequence[int]) -> np.ndarray:
 
 
 def _markdown(results: Sequence[ArmResult]) -> str:
-    """A table with a row a model."""
+    """A table with a row a model; a distance over fewer cases than all says over how many."""
     names = list(results[0].dice)
     head = ["model", "mean Dice", *(f"Dice {n}" for n in names), *(f"HD95 {n} (mm)" for n in names)]
     lines = ["| " + " | ".join([*head, "s a case", "GiB"]) + " |", "|" + "---|" * (len(head) + 2)]
     for r in results:
         cells = [r.arm, f"{r.mean_dice:.4f}", *(f"{r.dice[n]:.4f}" for n in names)]
-        cells += [f"{r.hd95[n]:.2f}" if n in r.hd95 else "–" for n in names]
+        cells += [_distance(r, name) for name in names]
         cells += [f"{r.seconds_per_case:.2f}", f"{r.peak_memory_gib:.2f}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _distance(result: ArmResult, name: str) -> str:
+    if name not in result.hd95:
+        return "–"
+    cases = result.hd95_cases[name]
+    over = f" (n = {cases})" if cases < result.cases else ""
+    return f"{result.hd95[name]:.2f}{over}"
 
 
 def _members(bundle: Bundle) -> list[Bundle]:
@@ -291,6 +301,7 @@ def _summary(found: Assessed, cost: Cost) -> ArmResult:
         mean_dice=float(np.mean(list(dice.values()))),
         dice=dice,
         hd95={s.name: s.metrics["hd95"].mean for s in summaries if s.metrics["hd95"].defined},
+        hd95_cases={s.name: s.metrics["hd95"].defined for s in summaries},
         seconds_per_case=cost.seconds,
         peak_memory_gib=cost.peak_memory_gib,
     )

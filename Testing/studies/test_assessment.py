@@ -23,7 +23,13 @@ from KDSegmentationLogic.inference.predict import Runner, plan_passes, predict
 from KDSegmentationLogic.networks.base import SegmentationNetwork
 from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.studies.artefacts import RunFolder
-from KDSegmentationLogic.studies.assessment import ArmResult, assess, measure_case, with_members
+from KDSegmentationLogic.studies.assessment import (
+    ArmResult,
+    assess,
+    compare_structures,
+    measure_case,
+    with_members,
+)
 from KDSegmentationLogic.studies.cost import MacCounter
 from KDSegmentationLogic.studies.definition import Study
 from KDSegmentationLogic.studies.protocol import Protocol
@@ -183,6 +189,30 @@ def test_members_of_two_ensembles_are_measured_once(ensemble_bundle: Bundle) -> 
     twin = replace(ensemble_bundle, name="twin")
     names = [model.name for model in with_members([ensemble_bundle, twin])]
     assert names == [ensemble_bundle.name, "twin", "volume", "axial", "views"]
+
+
+def test_a_mean_distance_over_a_part_of_the_cases_says_over_how_many(tmp_path: Path) -> None:
+    """Of two cases the model misses the structure in one."""
+    box = np.zeros((4, 6, 6), np.uint8)
+    box[1:3, 2:4, 2:4] = 1
+    reference = sitk.GetImageFromArray(box)
+    cases = []
+    for name, said in (("found", reference), ("missed", 0 * reference)):
+        (structure,) = compare_structures(said, reference, {1: "ball"}, name, HOW)
+        nothing = Reliability((0,), (0.0,), (0,))
+        cases.append(CaseResult(name, (structure,), 0.0, 0.0, nothing, 0.0, 0.0))
+    study = decode(Study, CONTENT, "study")
+    student = tiny_student(tmp_path / "student")
+    dataset = write_dataset(tmp_path / "Task99_Made")
+    folder = RunFolder(tmp_path / "run", study)
+    store = ResultStore(folder.root)
+    place = store.folder(student, "test", ["right", "wrong"], HOW)
+    store.save(place, Assessed(student.name, "test", "torch on cpu", tuple(cases)))
+
+    (result,) = assess(study, dataset, folder, [student], "test", Monitor(), HOW)
+
+    assert (result.cases, result.hd95_cases) == (2, {"ball": 1})
+    assert "| 0.00 (n = 1) |" in folder.report("test.md").read_text("utf-8")
 
 
 def test_undefined_figures_survive_the_file(tmp_path: Path) -> None:
