@@ -26,6 +26,7 @@ from KDSegmentationLogic.inference.body import body_block
 from KDSegmentationLogic.inference.case import Case
 from KDSegmentationLogic.inference.cores import available_cores
 from KDSegmentationLogic.inference.engines.base import EngineMemoryError
+from KDSegmentationLogic.inference.engines.head import has_second_head
 from KDSegmentationLogic.inference.engines.reduced import as_reduced
 from KDSegmentationLogic.inference.engines.registry import Choice, choose, open_engine
 from KDSegmentationLogic.inference.memory import memory_checked, too_large
@@ -67,7 +68,8 @@ class Settings:
     threads : none: all cores that the process may use. Holds for the whole process, as torch
         and ITK have it.
     probabilities : also the class probabilities on the input's grid.
-    uncertainty : also entropy and, of several members, the standard deviation over them.
+    uncertainty : also entropy and, of several members, the standard deviation over them; of a
+        student with a second head, what it has learned of that.
     precision : ``reduced`` runs 8-bit networks, on a CPU, where the bundle carries their check on
         real cases.
     compile : torch compiles the network first. That takes a minute at the first image; where
@@ -90,7 +92,7 @@ class Result:
 
     labels : uint8 (uint16 for values above 255).
     probabilities, deviation : vector images, one component a class, background first. A single
-        network has no deviation.
+        network has no deviation, unless it has a second head.
     entropy : of the mean probabilities, 0 (certain) to 1 (all classes alike). Outside of a
         region all maps are 0.
     device, engine : where it ran, which is the CPU where the device's memory did not suffice.
@@ -261,7 +263,8 @@ class Predictor:
         import psutil
 
         probabilities, uncertainty = self.settings.probabilities, self.settings.uncertainty
-        deviation = uncertainty and len(self.bundle.description.members) > 1
+        members = self.bundle.description.members
+        deviation = uncertainty and (len(members) > 1 or has_second_head(members[0]))
         maps = self.bundle.description.classes * (probabilities + deviation) + uncertainty
         # each output exists up to three times: array, image, image turned to the input's axes
         outputs = 3.0 * (1 + 4 * maps) * float(np.prod(prepared.oriented_shape))

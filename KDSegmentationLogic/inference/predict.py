@@ -15,6 +15,7 @@ import numpy as np
 from KDSegmentationLogic.bundles.description import Member, View
 from KDSegmentationLogic.errors import BundleError
 from KDSegmentationLogic.inference.engines.base import Engine
+from KDSegmentationLogic.inference.engines.head import Head
 from KDSegmentationLogic.inference.restore import Planes, ScoreGrid
 from KDSegmentationLogic.inference.windows import (
     PLANES_AT_ONCE,
@@ -104,13 +105,14 @@ def predict(
     ----------
     array : float32 [c, z, y, x].
     passes : of ``plan_passes``; a member's passes (views) are averaged first.
-    deviation : also the standard deviation over members, per class; one alone has none.
+    deviation : also the standard deviation over members, per class. One alone has none, but for
+        what the second head of a 3-D network says of those that taught it.
     """
     total = sum(plan.tiling.count for plans in passes for plan in plans)
     count = _Counter(total, monitor)
     # several passes wait for each other: running ahead would hold all of their windows at once
     streams = [
-        _run(array, p, monitor, count, ahead=total > 1 and len(passes) == len(plans) == 1)
+        _run(array, p, monitor, count, deviation, total > 1 and len(passes) == len(plans) == 1)
         for plans in passes
         for p in plans
     ]
@@ -121,6 +123,9 @@ def predict(
             position += len(plans)
         mean = _mean(members)
         spread = _deviation(members, mean) if deviation and len(members) > 1 else None
+        classes = passes[0][0].runner.engine.classes
+        if len(mean) > classes:
+            mean, spread = mean[:classes], mean[classes:]
         yield Planes(start, mean, spread)
 
 
@@ -222,8 +227,14 @@ def _bytes(
 
 
 def _run(
-    array: np.ndarray, plan: Plan, monitor: Monitor, count: _Counter, ahead: bool
+    array: np.ndarray,
+    plan: Plan,
+    monitor: Monitor,
+    count: _Counter,
+    deviation: bool,
+    ahead: bool,
 ) -> Iterator[Block]:
+    """The scores of a pass; with ``deviation`` those of its second head after them."""
     engine = plan.runner.engine
     forward = _forward_3d if plan.slice_axis is None else _slice_forward(plan.slice_axis)
     head, channels = None, engine.classes
@@ -242,7 +253,15 @@ def _run(
         return result
 
     blocks = stream(array, plan.tiling, channels, window, plan.stride, ahead, count.step)
-    return ((start, head(block)) for start, block in blocks) if head else blocks
+    if head is None:
+        return blocks
+    return ((start, _scores(head, block, deviation)) for start, block in blocks)
+
+
+def _scores(head: Head, features: np.ndarray, deviation: bool) -> np.ndarray:
+    logits = head(features)
+    spread = head.deviation(features) if deviation else None
+    return logits if spread is None else np.concatenate([logits, spread])
 
 
 def _forward_features(engine: Engine, part: np.ndarray, monitor: Monitor) -> np.ndarray:

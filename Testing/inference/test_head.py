@@ -101,3 +101,55 @@ def test_a_head_is_the_convolution_that_it_replaces() -> None:
     weights, bias = (p.detach().numpy() for p in convolution.parameters())
     found = Head(weights.reshape(5, 3), bias)(features.numpy())
     np.testing.assert_allclose(found, convolution(features).detach(), atol=1e-5)
+
+
+@pytest.fixture
+def of_two_heads(tmp_path: Path) -> tuple[Bundle, torch.nn.Module]:
+    """A student of full resolution with random heads, and its network."""
+    torch.manual_seed(6)
+    sizes = {"in_channels": 1, "classes": 2, "widths": [4, 8], "stem_stride": 1}
+    arguments = {**sizes, "deviation": True}
+    network = build_network("student_unet", arguments).eval()
+    member = Member("student_unet", arguments, "models/model.safetensors", NO_SUM, (8, 8, 8))
+    like = tiny_student(tmp_path / "like").description
+    described = replace(like, members=(member,), labels=(Label(1, "ball", (9, 0, 0)),))
+    return save_bundle(tmp_path / "bundle", described, [network]), network
+
+
+def of_size(*size: int) -> sitk.Image:
+    """Voxels of 1 mm, as the networks here see them."""
+    array = np.random.default_rng(1).normal(100, 80, size).astype(np.float32)
+    return sitk.GetImageFromArray(array)
+
+
+@pytest.mark.parametrize("engine", ["torch", *ENGINES])
+def test_a_second_head_says_how_far_the_ensemble_disagrees(of_two_heads, engine) -> None:
+    bundle, network = of_two_heads
+    image = of_size(8, 12, 16)
+    description = bundle.description
+    seen = preprocess([image], description.channels, description.grid).array
+    with torch.no_grad():
+        logits, wanted = network.forward_with_deviation(torch.from_numpy(seen[None]))
+
+    settings = Settings("cpu", engine, 1, probabilities=True, uncertainty=True)
+    result = Predictor(bundle, settings).segment([image])
+
+    found = np.moveaxis(sitk.GetArrayFromImage(result.deviation), -1, 0)
+    np.testing.assert_allclose(found, wanted[0], atol=1e-5)
+    assert np.ptp(found) > 0.01
+    probabilities = np.moveaxis(sitk.GetArrayFromImage(result.probabilities), -1, 0)
+    np.testing.assert_allclose(probabilities, logits.softmax(1)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["torch", *ENGINES])
+def test_a_second_head_that_is_not_asked_changes_nothing(of_two_heads, engine) -> None:
+    bundle, _ = of_two_heads
+    image = of_size(8, 12, 16)
+
+    asked, unasked = (
+        Predictor(bundle, Settings("cpu", engine, 1, uncertainty=both)).segment([image])
+        for both in (True, False)
+    )
+
+    assert unasked.deviation is None
+    assert sitk.Hash(asked.labels) == sitk.Hash(unasked.labels)

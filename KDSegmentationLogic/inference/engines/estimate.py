@@ -76,7 +76,8 @@ def _features_of(network: nn.Module) -> int | None:
     if not hasattr(network, "features"):
         return None
     channels = int(network.classifier.in_channels)  # type: ignore[union-attr, arg-type]
-    return channels if channels < int(network.classes) else None  # type: ignore[arg-type]
+    two = getattr(network, "deviation", None) is not None
+    return channels if two or channels < int(network.classes) else None  # type: ignore[arg-type]
 
 
 def leaves(network: nn.Module) -> list[nn.Module]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from KDSegmentationLogic.bundles.description import Footprint, Member
 from KDSegmentationLogic.inference.engines.store import kept
 
-VERSION = 2
+VERSION = 3
 """Counts up when a network gives another graph than before, or other facts: what is kept on
 disk is void then."""
 
@@ -22,8 +22,8 @@ class Facts:
     """Of a network; per spatial axis [z,] y, x where there are several.
 
     stride : input voxels that one voxel of its logits stands for.
-    features : channels that its classifier reads, where they are fewer than the classes and the
-        network can end there; else none.
+    features : channels that its heads read, where these are left to the caller: they are fewer
+        than the classes, or there are two heads; else none.
     layer_bytes, logit_bytes : of the tensors alive at the peak of a forward, and of the logits;
         both divided by the input's voxels.
     """

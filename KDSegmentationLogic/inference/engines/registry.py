@@ -27,10 +27,13 @@ def _open_torch(bundle: Bundle, member: Member, device: str, threads: int) -> En
 
     from KDSegmentationLogic.bundles.weights import load_network
     from KDSegmentationLogic.inference.engines.folding import fold
+    from KDSegmentationLogic.inference.engines.head import has_second_head, read_head
     from KDSegmentationLogic.inference.engines.torch_engine import TorchEngine
 
     torch.set_num_threads(threads)
-    return TorchEngine(fold(load_network(bundle, member)), member.temperature, device)
+    network = fold(load_network(bundle, member))
+    head = read_head(bundle, member) if has_second_head(member) else None
+    return TorchEngine(network, member.temperature, device, head=head)
 
 
 def _open_openvino(bundle: Bundle, member: Member, device: str, threads: int) -> Engine:

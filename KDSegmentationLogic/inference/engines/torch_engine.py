@@ -28,10 +28,10 @@ class TorchEngine:
     half : the type that layers compute in where that is safe (autocast), None for float32.
         On a GPU float16 unless said otherwise. Logits that it makes infinite are computed again
         in float32.
+    head : left to the caller; the network then ends at its features.
     """
 
     name = "torch"
-    head: Head | None = None
 
     def __init__(
         self,
@@ -39,33 +39,39 @@ class TorchEngine:
         temperature: float = 1.0,
         device: str = "cpu",
         half: torch.dtype | None = None,
+        head: Head | None = None,
     ) -> None:
         facts = facts_of(network)
         self.device = device
         self.dimensions, self.divisor, self.stride = facts.dimensions, facts.divisor, facts.stride
-        self.classes = facts.classes
+        self.classes, self.head = facts.classes, head
         self._half = half if half or device == "cpu" else torch.float16
         self._temperature = temperature
         self._format = torch.channels_last_3d if self.dimensions == 3 else torch.channels_last
         self._network = network.to(device).eval()
         self._network.to(memory_format=self._format)  # type: ignore[call-overload]
-        self._logits = Logits(self._network)
+        self._logits = Logits(self._network, features=head is not None)
         self._run: Callable[[torch.Tensor], torch.Tensor] = self._logits
-        self.bytes_per_voxel = _LAYERS_KEEP * facts.layer_bytes + facts.logit_bytes
+        ends = facts.logit_bytes * (head.channels / facts.classes if head else 1)
+        self.bytes_per_voxel = _LAYERS_KEEP * facts.layer_bytes + ends
 
     def logits(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
         """See ``Engine.logits``."""
-        with torch.inference_mode(), self._memory_watched():
-            return self._forward(batch, monitor).float().contiguous().cpu().numpy()
+        found = self.features(batch, monitor)
+        return found if self.head is None else np.stack([self.head(each) for each in found])
 
     def features(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
-        """See ``Engine.features``: there is no head, so these are the logits."""
-        return self.logits(batch, monitor)
+        """See ``Engine.features``; without a head the logits."""
+        with torch.inference_mode(), self._memory_watched():
+            return self._forward(batch, monitor).float().contiguous().cpu().numpy()
 
     def probabilities(self, batch: np.ndarray, monitor: Monitor) -> np.ndarray:
         """See ``Engine.probabilities``."""
         with torch.inference_mode(), self._memory_watched():
-            logits = self._forward(batch, monitor)
+            if self.head is None:
+                logits = self._forward(batch, monitor)
+            else:
+                logits = torch.from_numpy(self.logits(batch, monitor))
             return probabilities_of(logits, self.stride, self._temperature)
 
     def compile(self) -> None:
