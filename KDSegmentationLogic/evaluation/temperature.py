@@ -60,12 +60,6 @@ def fit_temperature(members: Sequence[np.ndarray], truth: np.ndarray) -> Fitted:
     return Fitted(float(np.exp(best.x)), before, float(best.fun))
 
 
-def scaled(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """A network's probabilities [k, ...] as they are with its logits divided by ``temperature``."""
-    logits = np.log(np.maximum(probabilities, _SMALLEST)) / temperature
-    return np.exp(logits - logsumexp(logits, axis=0, keepdims=True))
-
-
 def _nll(logits: Sequence[np.ndarray], truth: np.ndarray, temperature: float) -> float:
     """Mean over voxels of -log of the mean over members of the true class's probability."""
     index = truth[np.newaxis].astype(np.intp)

@@ -19,7 +19,7 @@ from KDSegmentationLogic.evaluation.calibration import (
     reliability,
 )
 from KDSegmentationLogic.evaluation.tails import high_risk, outlier_limit, outlier_rate
-from KDSegmentationLogic.evaluation.temperature import fit_temperature, scaled
+from KDSegmentationLogic.evaluation.temperature import fit_temperature
 from KDSegmentationLogic.evaluation.uncertainty import auroc, entropy, spearman
 
 
@@ -139,13 +139,6 @@ def test_an_ensembles_temperature_is_that_of_the_mean_of_its_scaled_members() ->
     assert found.nll_after == pytest.approx(best.fun, abs=1e-5)
     assert found.nll_before == pytest.approx(nll(1.0))
     assert found.temperature == pytest.approx(best.x, rel=0.01)
-
-
-def test_scaling_keeps_the_winner_and_undoes_itself() -> None:
-    probabilities = softmax(drawn(200), axis=0)
-    warm = scaled(probabilities, 2.5)
-    assert np.array_equal(warm.argmax(0), probabilities.argmax(0))
-    np.testing.assert_allclose(scaled(warm, 1 / 2.5), probabilities, rtol=1e-9)
 
 
 def test_a_temperature_without_voxels_is_refused() -> None:
