@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -205,7 +206,7 @@ def _without_labels(
     for case in read_cases(study, folder, files, monitor, labelled=False):
         target = soft[case.name]
         labels = target.mean.argmax(0).astype(np.uint8)
-        known = TrainingCase(case.name, case.image, labels)
+        known = replace(case, labels=labels)
         cases.append(known.with_soft(target.mean, target.deviation))
     return cases
 

@@ -83,7 +83,7 @@ class Draws:
 def augment(batch: Batch, how: Augmentation, draws: Draws) -> Batch:
     """Draw one transform a patch and apply it; labels by nearest neighbour, maps linearly."""
     moved = draws.rand() < how.spatial_share
-    matrices = _matrices(batch.image.shape, how, draws)
+    matrices = _matrices(batch, how, draws)
     intensities = draws.rand() < how.intensity_share
     chosen = moved.nonzero()[:, 0]
     result = copy.copy(batch)
@@ -118,19 +118,22 @@ def _sample(tensor: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tensor
     )
 
 
-def _matrices(shape: torch.Size, how: Augmentation, draws: Draws) -> torch.Tensor:
+def _matrices(batch: Batch, how: Augmentation, draws: Draws) -> torch.Tensor:
     """Output-to-input maps [n, d, d + 1] in the axes' order of ``grid_sample`` (x first).
 
-    Rotation and zoom act in voxels; ``grid_sample`` counts each axis from -1 to 1, so the
-    matrix is conjugated with the patch's half sizes, or a rotation would shear.
+    Rotation and zoom act in mm; ``grid_sample`` counts each axis from -1 to 1, so the matrix is
+    conjugated with the patch's half extents, or a rotation would shear.
     """
-    n, dimensions = shape[0], len(shape) - 2
+    n, _, *size = batch.image.shape
+    dimensions = len(size)
     linear = _rotations(n, dimensions, how.rotation_deg, draws)
     overall = 1 + how.scale * draws.spread(1)
     per_axis = 1 + how.scale / 3 * draws.spread(dimensions)
     linear = linear * (overall * per_axis)[:, None, :]
-    half = torch.tensor(list(shape[2:])[::-1], dtype=torch.float32) / 2
-    linear = linear * half[None, None, :] / half[None, :, None]
+    half = torch.tensor([size[::-1]], dtype=torch.float32) / 2
+    if batch.spacing is not None:
+        half = half * batch.spacing.flip(1)
+    linear = linear * half[:, None, :] / half[:, :, None]
     shift = 2 * how.shift * draws.spread(dimensions)
     return torch.cat([linear, shift[:, :, None]], dim=2)
 

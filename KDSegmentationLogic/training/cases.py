@@ -23,7 +23,8 @@ from KDSegmentationLogic.training.layouts.base import CaseFiles
 class TrainingCase:
     """image: float32 [c, z, y, x]; labels: class indices, uint8 [z, y, x], 0 background;
     from a teacher where there is one, soft: its probabilities times 255, uint8 [k, z, y, x];
-    deviation: the standard deviation over its members times 510, likewise.
+    deviation: the standard deviation over its members times 510, likewise; spacing: (z, y, x), as
+    the study's grid prescribes it in mm, or 1 each where images keep their own.
 
     Its image holds all channels of a study; a network may see only some of them (``seen_by``)."""
 
@@ -32,6 +33,7 @@ class TrainingCase:
     labels: np.ndarray
     soft: np.ndarray | None = None
     deviation: np.ndarray | None = None
+    spacing: tuple[float, ...] = (1.0, 1.0, 1.0)
 
     def seen_by(self, sees: Sequence[int]) -> np.ndarray:
         """The image, float32 [c, z, y, x], with these channels alone; with all where none is named.
@@ -93,7 +95,8 @@ def load_cases(
             return _prepare(case, channels, grid, values, monitor)
 
         arrays = store.load(case, make, monitor) if store else make()
-        cases.append(TrainingCase(case.name, *arrays))
+        spacing = grid.spacing[::-1] if grid.spacing else (1.0, 1.0, 1.0)
+        cases.append(TrainingCase(case.name, *arrays, spacing=spacing))
         monitor.report(number / len(files), f"read {case.name}")
     return cases
 

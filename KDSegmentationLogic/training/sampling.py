@@ -22,7 +22,8 @@ class Batch:
     """Patches of the cases ``names``.
 
     image float32 [n, c, ...], labels int64 [n, ...]; from a teacher where there is one, soft
-    (probabilities) and deviation (standard deviations), float32 [n, k, ...].
+    (probabilities) and deviation (standard deviations), float32 [n, k, ...]. spacing: of each
+    patch's axes, float32 [n, d]; none: the same along all.
     """
 
     names: tuple[str, ...]
@@ -30,6 +31,7 @@ class Batch:
     labels: torch.Tensor
     soft: torch.Tensor | None = None
     deviation: torch.Tensor | None = None
+    spacing: torch.Tensor | None = None
 
     def to(self, device: str | torch.device) -> Batch:
         return Batch(
@@ -38,6 +40,7 @@ class Batch:
             self.labels.to(device),
             None if self.soft is None else self.soft.to(device),
             None if self.deviation is None else self.deviation.to(device),
+            self.spacing,
         )
 
 
@@ -48,6 +51,7 @@ class _Patch:
     labels: np.ndarray
     soft: np.ndarray | None
     deviation: np.ndarray | None
+    spacing: list[float]
 
 
 class PatchSampler:
@@ -90,6 +94,7 @@ class PatchSampler:
             torch.from_numpy(np.stack([patch.labels for patch in patches])).long(),
             _stacked([patch.soft for patch in patches], 1 / 255),
             _stacked([patch.deviation for patch in patches], 1 / 510),
+            torch.tensor([patch.spacing for patch in patches]),
         )
 
     def _draw(self, random: np.random.Generator) -> _Patch:
@@ -123,7 +128,8 @@ class PatchSampler:
         image, labels = cut(case.image), cut(case.labels[np.newaxis])
         assert image is not None
         assert labels is not None
-        return _Patch(case.name, image, labels[0], cut(case.soft), cut(case.deviation))
+        spacing = [s for axis, s in enumerate(case.spacing) if axis != slice_axis]
+        return _Patch(case.name, image, labels[0], cut(case.soft), cut(case.deviation), spacing)
 
 
 def _stacked(maps: Sequence[np.ndarray | None], unit: float) -> torch.Tensor | None:

@@ -108,6 +108,19 @@ def test_a_rotation_keeps_distances_in_voxels(shape: tuple[int, ...]) -> None:
         assert np.linalg.det(matrix) == pytest.approx(1, abs=1e-3)
 
 
+def test_a_rotation_keeps_distances_in_millimetres() -> None:
+    shape, spacing = (10, 24, 26), np.array([4.0, 1.0, 2.0])
+    batch = marked(shape)
+    batch.spacing = torch.tensor([spacing.tolist()] * len(batch.image))
+
+    result = augment(batch, replace(STILL, rotation_deg=15), draws(len(batch.image)))
+
+    for matrix, _ in affine_maps(shape, result.image):
+        in_mm = spacing[:, np.newaxis] * matrix / spacing
+        assert np.allclose(in_mm @ in_mm.T, np.eye(3), atol=1e-3)
+        assert not np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-2)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_rotation_turns_about_the_middle_of_the_patch(shape: tuple[int, ...]) -> None:
     middle = (np.array(shape) - 1) / 2

@@ -259,3 +259,16 @@ def test_a_box_larger_than_the_volume_is_all_of_it() -> None:
     small, large = (sampler((2, 3, 2), foreground=0.0, within=w) for w in ((), (90, 90, 90)))
 
     assert same(small.batch(0, range(8)), large.batch(0, range(8)))
+
+
+def test_a_patch_knows_the_spacing_along_its_own_axes() -> None:
+    image = np.zeros((1, 8, 8, 8), np.float32)
+    case = TrainingCase("case", image, image[0].astype(np.uint8), spacing=(5.0, 2.0, 1.0))
+
+    slices = PatchSampler([case], (8, 8), ("coronal",), 0.0, (), 0).batch(0, range(2))
+    volumes = PatchSampler([case], (8, 8, 8), (), 0.0, (), 0).batch(0, range(2))
+
+    assert slices.spacing is not None
+    assert volumes.spacing is not None
+    assert slices.spacing.tolist() == [[5.0, 1.0]] * 2
+    assert volumes.spacing.tolist() == [[5.0, 2.0, 1.0]] * 2
