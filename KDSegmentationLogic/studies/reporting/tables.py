@@ -118,8 +118,8 @@ def comparisons(answers: Sequence[Answer], metric: Metric) -> Table:
         f"Difference: first minus second, mean over patients.{better} Left out: structures over "
         "all cases (by ECE: cases) that do not count for either side, since one of them, in one of "
         "its seeds, has no such figure there. p: two-sided Wilcoxon "
-        "signed-rank test, then corrected by Holm among the tests of one claim; the claims were "
-        "fixed before any result."
+        "signed-rank test, then corrected by Holm among the tests of one claim; the claims are the "
+        "same for every study, whatever its results."
     )
     if any(answer.too_few_patients for answer in answers):
         note += (
