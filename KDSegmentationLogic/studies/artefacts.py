@@ -25,6 +25,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from KDSegmentationLogic import __version__
 from KDSegmentationLogic.bundles.decoding import encode
 from KDSegmentationLogic.bundles.description import Description
 from KDSegmentationLogic.bundles.weights import save_tensors
@@ -164,6 +165,7 @@ class RunFolder:
             "best_step": trained.best_step,
             "cost": trained.cost.rounded(),
             "threads": torch.get_num_threads(),
+            "versions": [f"KDSegmentation {__version__}", f"torch {torch.__version__}"],
             "history": trained.history,
             "settings": encode(arm),
         }

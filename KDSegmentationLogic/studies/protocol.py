@@ -29,7 +29,7 @@ class Protocol:
 
     surface_tolerance : of the surface Dice; mm, for pictures without a length px.
     foreground_margin : calibration and uncertainty are looked at within this distance (mm or
-        px) of what the reference or the prediction calls a structure.
+        px) of the reference's structures.
     bins : of the confidence, from 0 to 1, for the calibration error.
     margin : how much Dice a non-inferior student may lack.
     timed_cases : so many cases are timed; the median counts.

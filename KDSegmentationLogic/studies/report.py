@@ -141,7 +141,7 @@ def _summary(content: Content, by_metric: dict[str, list[Answer]]) -> list[Block
     lead = Text(
         f"{content.study.dataset}, {cases} {split} cases of {patients} patients. Dice is the mean "
         "over structures and cases; differences have 95 % intervals over patients, and p-values "
-        "by Wilcoxon's signed-rank test after Holm's correction."
+        "by Wilcoxon's signed-rank test after Holm's correction within each claim."
     )
     sentences = [_claim(answer) for answer in by_metric[DICE.name]]
     sentences += [_noninferior(answer) for answer in by_metric[DICE.name] if answer.noninferiority]
@@ -162,11 +162,14 @@ def _claim(answer: Answer) -> str:
         "first is worse": "is worse than",
         "no difference shown": "is not shown to differ from",
     }[tables.verdict(answer, DICE)]
-    return _minus(
+    sentence = _minus(
         f"{answer.first} {say} {answer.second}: ",
         f"{100 * found.difference:+.2f} Dice points ({low:+.2f} to {high:+.2f}), "
         f"p {_relation(answer.corrected)}.",
     )
+    if answer.too_few_patients:
+        sentence += f" {found.units} patients could not have shown a difference."
+    return sentence
 
 
 def _noninferior(answer: Answer) -> str:
@@ -249,11 +252,18 @@ def _what_was_run(content: Content) -> list[Block]:
         Text("Not run:"),
         Bullets(missing),
         Text(
-            f"Measured by {_first(content).results[content.decisive].engine}. This page was "
+            f"{_trained_with(content)}Measured by "
+            f"{_first(content).results[content.decisive].engine}. This page was "
             f"written by {', '.join(versions)} on {platform.system()} {platform.machine()}."
         ),
         tables.every_run(content),
     ]
+
+
+def _trained_with(content: Content) -> str:
+    facts = [run.facts or {} for group in content.groups for run in group.runs]
+    versions = sorted({version for each in facts for version in each.get("versions", ())})
+    return f"Trained with {', '.join(versions)}. " if versions else ""
 
 
 def _first(content: Content) -> Run:

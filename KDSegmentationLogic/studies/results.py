@@ -26,13 +26,13 @@ import SimpleITK as sitk
 
 from KDSegmentationLogic.bundles.bundle import Bundle
 from KDSegmentationLogic.bundles.decoding import encode
-from KDSegmentationLogic.errors import TrainingError
 from KDSegmentationLogic.evaluation.calibration import Reliability
 from KDSegmentationLogic.evaluation.structures import StructureResult
 from KDSegmentationLogic.evaluation.table import write_csv
 from KDSegmentationLogic.files import write_text
 from KDSegmentationLogic.imaging.reading import read_labels
 from KDSegmentationLogic.imaging.writing import write_image
+from KDSegmentationLogic.studies.damage import damaged, read_json
 from KDSegmentationLogic.studies.protocol import Protocol
 
 T = TypeVar("T")
@@ -170,7 +170,7 @@ class ResultStore:
         try:
             return None if content is None else Cost(**content)
         except TypeError as error:
-            raise _damaged(file, error) from error
+            raise damaged(file, error) from error
 
     def save_cost(self, file: Path, cost: Cost) -> None:
         _write(file, asdict(cost))
@@ -198,7 +198,7 @@ def _assessed(content: Any, folder: Path) -> Assessed:
         cases = tuple(_case(entry) for entry in content["cases"])
         return Assessed(content["arm"], content["split"], content["engine"], cases)
     except (KeyError, TypeError) as error:
-        raise _damaged(folder / "result.json", error) from error
+        raise damaged(folder / "result.json", error) from error
 
 
 def _case(entry: dict[str, Any]) -> CaseResult:
@@ -227,12 +227,7 @@ def _write(path: Path, content: Any) -> None:
 
 
 def _read(path: Path) -> Any:
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise _damaged(path, error) from error
+    return read_json(path) if path.is_file() else None
 
 
 def _without_nan(value: Any) -> Any:
@@ -246,7 +241,3 @@ def _without_nan(value: Any) -> Any:
 def _hash(made_of: Any) -> str:
     text = json.dumps(encode(made_of, omit_defaults=True), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
-def _damaged(path: Path, error: Exception) -> TrainingError:
-    return TrainingError(f"{path} cannot be read ({error}).", "Delete it and run the study again.")

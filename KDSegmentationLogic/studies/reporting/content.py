@@ -16,6 +16,7 @@ from KDSegmentationLogic.errors import UsageError
 from KDSegmentationLogic.evaluation.calibration import Reliability
 from KDSegmentationLogic.evaluation.statistics import by_unit
 from KDSegmentationLogic.studies.artefacts import RunFolder
+from KDSegmentationLogic.studies.damage import read_json
 from KDSegmentationLogic.studies.definition import Arm, Distils, Study
 from KDSegmentationLogic.studies.protocol import Protocol
 from KDSegmentationLogic.studies.results import Assessed, CaseResult, Cost, Opening, ResultStore
@@ -166,7 +167,7 @@ def gather(folder: RunFolder, plan: str, command: str) -> Content:
 
 def _listing(folder: RunFolder, split: str) -> dict[str, Any]:
     path = folder.report(f"{split}-files.json")
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
 
 
 def _models(store: ResultStore, listings: Mapping[str, Any]) -> dict[str, Run]:
