@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from KDSegmentationLogic.errors import UsageError
+from KDSegmentationLogic.errors import TrainingError, UsageError
 from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.report import pictured_runs, write_report
 from KDSegmentationLogic.studies.reporting import tables
@@ -327,3 +327,11 @@ def test_the_best_median_and_worst_case_are_pictured(tmp_path: Path) -> None:
     for word in ("best", "median", "worst", "image", "ensemble", "left &amp; &lt;right&gt;"):
         assert f">{word}" in svg
     assert svg.count("<image") == 12
+
+
+def test_a_damaged_list_of_results_is_named(tmp_path: Path) -> None:
+    folder = made_run(tmp_path)
+    folder.report("val-files.json").write_text('{"arms": [', "utf-8")
+
+    with pytest.raises(TrainingError, match=r"val-files\.json cannot be read"):
+        gather(folder, "the plan", "kdseg study run")
