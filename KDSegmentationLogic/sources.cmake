@@ -229,6 +229,7 @@ set(PACKAGE_SCRIPTS
   "KDSegmentationLogic/training/layouts/segthor.py"
   "KDSegmentationLogic/training/losses.py"
   "KDSegmentationLogic/training/plan.py"
+  "KDSegmentationLogic/training/quantised.py"
   "KDSegmentationLogic/training/sampling.py"
   "KDSegmentationLogic/training/schedule.py"
   "KDSegmentationLogic/training/sizing.py"

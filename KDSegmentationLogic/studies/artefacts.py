@@ -6,7 +6,7 @@ cases than at first are refused; changed images are not noticed: use a new folde
 
     lists-<data set>.json       the cases that train and validate, and whose they are
     arms/<name>-<hash>/         checkpoint, weights, training.json, history.csv, tensorboard
-    targets/<ensemble>-<hash>/  soft targets, one file a case
+    soft/<ensemble>-<hash>/     soft targets, one file a case
     cases-<hash>/               preprocessed cases
     bundles-<hash>/<name>/      model bundles
     report-<hash>/              what was measured
@@ -64,7 +64,7 @@ class RunFolder:
     def targets(self, distils: Distils) -> SoftTargets:
         """The soft targets that a student with these settings learns from."""
         return SoftTargets(
-            self.root / "targets" / f"{distils.ensemble}-{self._targets_key(distils)}"
+            self.root / "soft" / f"{distils.ensemble}-{self._targets_key(distils)}"
         )
 
     def bundle(self, name: str, description: Description, arms: Sequence[Arm]) -> Path:

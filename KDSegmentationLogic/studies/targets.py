@@ -1,8 +1,7 @@
-"""Soft targets on disk: what an ensemble says of each case, one byte a class and voxel.
+"""Soft targets on disk: what an ensemble says of each case, three bytes a class and voxel.
 
-Probabilities are stored times 255 and standard deviations, at most 1/2, times 510, so the
-error is at most 1/510 and 1/1020. Compressed, a crop of 40 x 56 x 40 voxels and three classes
-takes about a tenth of that byte.
+Two are for the mean probability and one for the standard deviation (``training.quantised``);
+the files are compressed.
 """
 
 from __future__ import annotations
@@ -14,12 +13,13 @@ import numpy as np
 
 from KDSegmentationLogic.files import atomic_file
 from KDSegmentationLogic.studies.damage import damaged
+from KDSegmentationLogic.training.quantised import encode_deviation, encode_probabilities
 
 
 @dataclass(frozen=True)
 class SoftTarget:
-    """Of one case: mean and deviation uint8 [k, z, y, x] as above; ``agreement``: mean Dice
-    between every two members, over the structures."""
+    """Of one case: mean uint16 and deviation uint8 [k, z, y, x], as ``quantised`` has them;
+    ``agreement``: mean Dice between every two members, over the structures."""
 
     mean: np.ndarray
     deviation: np.ndarray
@@ -40,8 +40,8 @@ class SoftTargets:
         with atomic_file(self.path(case)) as path:
             np.savez_compressed(
                 path,
-                mean=_quantised(mean, 255),
-                deviation=_quantised(deviation, 510),
+                mean=encode_probabilities(mean),
+                deviation=encode_deviation(deviation),
                 agreement=np.float32(agreement),
             )
 
@@ -58,7 +58,3 @@ class SoftTargets:
                 return SoftTarget(file["mean"], file["deviation"], float(file["agreement"]))
         except Exception as error:  # zipfile, zlib and numpy raise their own kinds
             raise damaged(path, error) from error
-
-
-def _quantised(values: np.ndarray, scale: int) -> np.ndarray:
-    return np.clip(np.round(values * scale), 0, 255).astype(np.uint8)

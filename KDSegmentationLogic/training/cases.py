@@ -22,9 +22,9 @@ from KDSegmentationLogic.training.layouts.base import CaseFiles
 @dataclass(frozen=True)
 class TrainingCase:
     """image: float32 [c, z, y, x]; labels: class indices, uint8 [z, y, x], 0 background;
-    from a teacher where there is one, soft: its probabilities times 255, uint8 [k, z, y, x];
-    deviation: the standard deviation over its members times 510, likewise; spacing: (z, y, x), as
-    the study's grid prescribes it in mm, or 1 each where images keep their own.
+    from a teacher where there is one, soft: its probabilities, uint16 [k, z, y, x], and
+    deviation: the standard deviation over its members, uint8, both as ``quantised`` has them;
+    spacing: (z, y, x) of the study's grid in mm, 1 each where images keep their own.
 
     Its image holds all channels of a study; a network may see only some of them (``seen_by``)."""
 

@@ -7,7 +7,7 @@ processes that share a batch draw what one process would have.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 
 from KDSegmentationLogic.inference.predict import SLICE_AXIS
 from KDSegmentationLogic.training.cases import TrainingCase
+from KDSegmentationLogic.training.quantised import decode_deviation, decode_probabilities
 
 
 @dataclass
@@ -92,8 +93,8 @@ class PatchSampler:
             tuple(patch.name for patch in patches),
             torch.from_numpy(np.stack([patch.image for patch in patches])),
             torch.from_numpy(np.stack([patch.labels for patch in patches])).long(),
-            _stacked([patch.soft for patch in patches], 1 / 255),
-            _stacked([patch.deviation for patch in patches], 1 / 510),
+            _stacked([patch.soft for patch in patches], decode_probabilities),
+            _stacked([patch.deviation for patch in patches], decode_deviation),
             torch.tensor([patch.spacing for patch in patches]),
         )
 
@@ -132,10 +133,12 @@ class PatchSampler:
         return _Patch(case.name, image, labels[0], cut(case.soft), cut(case.deviation), spacing)
 
 
-def _stacked(maps: Sequence[np.ndarray | None], unit: float) -> torch.Tensor | None:
+def _stacked(
+    maps: Sequence[np.ndarray | None], decode: Callable[[np.ndarray], np.ndarray]
+) -> torch.Tensor | None:
     """float32 [n, k, ...] of quantised maps; None where there are none."""
     known = [array for array in maps if array is not None]
-    return torch.from_numpy(np.stack(known)).float() * unit if known else None
+    return torch.from_numpy(decode(np.stack(known))) if known else None
 
 
 def _class_positions(labels: np.ndarray) -> list[np.ndarray]:

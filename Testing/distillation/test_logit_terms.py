@@ -13,6 +13,8 @@ import torch
 
 from KDSegmentationLogic.distillation.catalogue import TERMS
 from KDSegmentationLogic.distillation.lesson import Lesson
+from KDSegmentationLogic.distillation.terms.boundary_kl import BoundaryKL
+from KDSegmentationLogic.training.quantised import decode_probabilities, encode_probabilities
 from Testing.distillation import feature_lessons, test_distillation_terms
 
 SIZES = [(2, 3, 4, 5), (2, 3, 4, 5, 3), (3, 3, 3, 3, 3)]
@@ -147,6 +149,33 @@ def test_a_student_that_agrees_with_its_teacher_costs_nothing(name: str) -> None
 
     assert float(agreed) == pytest.approx(0, abs=1e-4)
     assert float(value(name, told)) > 0.05
+
+
+@each_term
+@pytest.mark.parametrize("size", [5, 10, 20])
+def test_a_sure_student_that_agrees_with_its_teacher_costs_nothing(name: str, size: float) -> None:
+    told = lesson()
+    sure, unsure = size * told.logits, size * told.logits + torch.randn_like(told.logits)
+    teacher = torch.softmax(sure, 1)
+
+    agreed, apart = (float(value(name, told, logits=v, teacher=teacher)) for v in (sure, unsure))
+
+    assert abs(agreed) < max(0.01 * apart, 1e-5)
+
+
+@pytest.mark.parametrize("name", [*REFERENCES, "kl"])
+def test_a_stored_teacher_teaches_what_an_exact_one_does(name: str) -> None:
+    told = lesson((4, 3, 8, 8))
+    sure = 6 * told.logits
+    exact = torch.softmax(sure, 1)
+    stored = torch.from_numpy(decode_probabilities(encode_probabilities(exact.numpy())))
+    term = TERMS[name]() if name != "kl" else TERMS[name](temperature=4.0)
+    student = sure + torch.randn_like(sure)
+
+    costs = [float(term(replace(told, logits=student, teacher=t))) for t in (exact, stored)]
+
+    assert costs[1] == pytest.approx(costs[0], rel=0.01)
+    assert float(term(replace(told, logits=sure, teacher=stored))) < 0.01 * costs[0]
 
 
 @each_term
@@ -347,3 +376,15 @@ def test_without_any_voxel_that_counts_the_term_is_zero(where: Any) -> None:
 def test_settings_that_make_no_sense_are_refused(name: str, settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must"):
         TERMS[name](**settings)
+
+
+def test_the_divergence_at_borders_may_leave_out_where_the_teacher_is_wrong() -> None:
+    told = lesson()
+    right = told.soft.argmax(1)
+    everywhere = BoundaryKL()(replace(told, labels=right))
+
+    assert float(BoundaryKL(where="teacher_correct")(replace(told, labels=right))) == pytest.approx(
+        float(everywhere)
+    )
+    wrong = replace(told, labels=(right + 1) % told.logits.shape[1])
+    assert float(BoundaryKL(where="teacher_correct")(wrong)) == 0

@@ -22,6 +22,7 @@ from KDSegmentationLogic.studies.run import run_study
 from KDSegmentationLogic.studies.stages import read_cases, train_arm
 from KDSegmentationLogic.training.dataset import Dataset, read_decathlon
 from KDSegmentationLogic.training.hardware import Hardware
+from KDSegmentationLogic.training.quantised import decode_deviation, decode_probabilities
 from KDSegmentationLogic.training.validation import case_probabilities, mean_dice
 from Testing.studies.made_study import SPLITS, write_dataset, write_study
 from Testing.training import balls
@@ -78,8 +79,10 @@ def test_a_soft_target_is_the_mean_of_the_teachers_probabilities(run: Run) -> No
     teachers = [case_probabilities(case.image, [run.network(n)]) for n in ("volume", "slices")]
 
     soft = run.folder.targets(Distils()).load(case.name)
-    assert np.abs(soft.mean / 255 - np.mean(teachers, axis=0)).max() <= 1 / 510 + 1e-5
-    assert np.abs(soft.deviation / 510 - np.std(teachers, axis=0)).max() <= 1 / 1020 + 1e-5
+    assert np.abs(decode_probabilities(soft.mean) - np.mean(teachers, axis=0)).max() <= 1e-4
+    assert (
+        np.abs(decode_deviation(soft.deviation) - np.std(teachers, axis=0)).max() <= 1 / 1020 + 1e-5
+    )
     assert 0.5 < soft.agreement < 1
     assert np.abs(teachers[0] - teachers[1]).max() > 0.05, "the teachers are not alike"
 
@@ -112,7 +115,7 @@ def test_a_student_is_not_trained_before_its_teachers(run: Run, tmp_path: Path) 
     with pytest.raises(TrainingError, match="student needs its teachers, but slices is not"):
         train_arm(run.study_file, run.study_file.parent, again.root, "student", threads=None)
 
-    assert not (again.root / "targets").exists()
+    assert not (again.root / "soft").exists()
 
 
 def test_the_teachers_stay_as_they_were(run: Run) -> None:

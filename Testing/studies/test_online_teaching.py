@@ -63,7 +63,7 @@ def test_each_student_learns_without_stored_targets(folder: RunFolder) -> None:
         losses = folder.facts(run)["history"][-1]
         assert losses["attention"] > 0
         assert losses["mse_probabilities"] > 0
-    assert not (folder.root / "targets").exists()
+    assert not (folder.root / "soft").exists()
 
 
 def test_layers_are_read_of_the_best_teacher_by_validation_or_of_the_named_one(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from KDSegmentationLogic.errors import TrainingError
 from KDSegmentationLogic.studies.stages import agreement
 from KDSegmentationLogic.studies.targets import SoftTargets
+from KDSegmentationLogic.training.quantised import decode_deviation, decode_probabilities
 
 
 @pytest.fixture
@@ -37,8 +38,8 @@ def test_a_soft_target_comes_back_within_half_a_quantum(
     targets.save("case", mean, deviation, 0.25)
     back = targets.load("case")
 
-    assert np.abs(back.mean / 255 - mean).max() <= 1 / 510 + 1e-6
-    assert np.abs(back.deviation / 510 - deviation).max() <= 1 / 1020 + 1e-6
+    assert np.abs(decode_probabilities(back.mean) - mean).max() <= 3.1e-5
+    assert np.abs(decode_deviation(back.deviation) - deviation).max() <= 1 / 1020 + 1e-6
     assert back.agreement == 0.25
 
 
@@ -47,17 +48,26 @@ def test_zero_and_one_come_back_exactly(targets: SoftTargets) -> None:
     mean = np.array([0.0, 1.0, 1.0 + 1e-6], "f4").reshape(3, 1, 1, 1)
     targets.save("case", mean, mean / 2, 1.0)
 
-    assert targets.load("case").mean.ravel().tolist() == [0, 255, 255]
+    assert targets.load("case").mean.ravel().tolist() == [0, 65535, 65535]
+    assert decode_probabilities(np.array([0, 65535], np.uint16)).tolist() == [0, 1]
     assert targets.load("case").deviation.ravel().tolist() == [0, 255, 255]
 
 
-def test_each_map_takes_at_most_a_byte_a_class_and_voxel(targets: SoftTargets) -> None:
+def test_small_probabilities_stay_apart_from_nothing(targets: SoftTargets) -> None:
+    small = np.logspace(-16, -3, 14, dtype=np.float32).reshape(-1, 1, 1, 1)
+    targets.save("case", small, np.zeros_like(small), 1.0)
+
+    back = decode_probabilities(targets.load("case").mean)
+
+    assert np.allclose(back ** (1 / 10), small ** (1 / 10), rtol=0.04)
+
+
+def test_a_case_takes_at_most_three_bytes_a_class_and_voxel(targets: SoftTargets) -> None:
     noise = np.random.default_rng(0).random((2, 20, 30, 40), np.float32)
 
     targets.save("noise", noise, noise / 2, 1.0)
 
-    assert targets.load("noise").mean.nbytes == noise.size
-    assert targets.path("noise").stat().st_size < 2 * 1.01 * noise.size + 1500
+    assert targets.path("noise").stat().st_size < 3 * 1.01 * noise.size + 1500
 
 
 def test_a_soft_target_is_named_after_its_case_with_all_its_dots(targets: SoftTargets) -> None:

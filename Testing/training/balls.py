@@ -14,6 +14,7 @@ from KDSegmentationLogic.inference.predict import Runner
 from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.training.augmentation import Augmentation
 from KDSegmentationLogic.training.cases import TrainingCase
+from KDSegmentationLogic.training.quantised import encode_probabilities
 from KDSegmentationLogic.training.schedule import Schedule
 from KDSegmentationLogic.training.trainer import Trained, Trainer
 
@@ -38,7 +39,7 @@ def with_soft(made: list[TrainingCase], certainty: float = 0.9) -> list[Training
     result = []
     for case in made:
         ball = np.where(case.labels == 1, certainty, 1 - certainty)
-        soft = np.round(255 * np.stack([1 - ball, ball])).astype(np.uint8)
+        soft = encode_probabilities(np.stack([1 - ball, ball]))
         result.append(case.with_soft(soft))
     return result
 

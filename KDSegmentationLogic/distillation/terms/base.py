@@ -22,12 +22,15 @@ class Term:
     ----------
     reads_features : it compares layers; then it has a field ``layers`` with their names.
     reads_deviation : it needs the student's second head.
-    fewest_classes : with background; with less the term says nothing.
     """
 
     reads_features: ClassVar[bool] = False
     reads_deviation: ClassVar[bool] = False
-    fewest_classes: ClassVar[int] = 2
+
+    @property
+    def fewest_classes(self) -> int:
+        """With background; with less the term says nothing."""
+        return 2
 
     def __call__(self, lesson: Lesson, adapters: nn.Module | None = None) -> Tensor:
         """A scalar in full precision. ``adapters``: what ``adapters`` made."""

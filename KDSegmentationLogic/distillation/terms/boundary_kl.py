@@ -11,7 +11,7 @@ from torch.nn import functional
 from KDSegmentationLogic.distillation.lesson import Lesson
 from KDSegmentationLogic.distillation.terms.base import Term
 from KDSegmentationLogic.distillation.terms.softening import check_temperature, divergence, soften
-from KDSegmentationLogic.distillation.terms.voxelwise import boundary
+from KDSegmentationLogic.distillation.terms.voxelwise import Where, boundary, weights_of
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,16 @@ class BoundaryKL(Term):
     their 8 or 26 neighbours, on either side; background is a class, too. As each class has a
     mean of its own, the border of a small structure counts as much as that of a large one, and
     a class without a border in the batch not at all: that is ours, their normalisation is not
-    documented, so no weight is converted. ``kl`` with ``where: boundary`` counts each voxel of
-    any border once.
+    documented, so no weight is converted. ``where`` weighs the voxels of a border as in
+    ``VoxelTerm``. ``kl`` with ``where: boundary`` counts each voxel of any border once.
 
     Raises
     ------
-    ValueError : a temperature that is not above zero.
+    ValueError : a temperature out of 0.1 to 100.
     """
 
     temperature: float = 1.0
+    where: Where = "all"
 
     def __post_init__(self) -> None:
         check_temperature(self.temperature)
@@ -47,6 +48,8 @@ class BoundaryKL(Term):
         truth = functional.one_hot(lesson.labels, classes).movedim(-1, 1)
         # where class or no class changes; of all classes at once, as if they were samples
         borders = boundary(truth.flatten(0, 1)).unflatten(0, truth.shape[:2]).float()
+        if self.where != "all":
+            borders = borders * weights_of(self.where, lesson).unsqueeze(1)
         axes = (0, *range(2, truth.dim()))
         total, count = (borders * each.unsqueeze(1)).sum(axes), borders.sum(axes)
-        return self.temperature**2 * (total / count.clamp_min(1)).sum()
+        return self.temperature**2 * (total / count.clamp_min(1e-12)).sum()

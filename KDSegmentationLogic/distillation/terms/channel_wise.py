@@ -25,7 +25,7 @@ class ChannelWise(Term):
 
     Raises
     ------
-    ValueError : a temperature that is not above zero.
+    ValueError : a temperature out of 0.1 to 100.
     """
 
     temperature: float = 4.0

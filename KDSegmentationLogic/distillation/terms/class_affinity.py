@@ -11,9 +11,9 @@ from torch.nn import functional
 from KDSegmentationLogic.distillation.lesson import Lesson
 from KDSegmentationLogic.distillation.terms.base import Term
 from KDSegmentationLogic.distillation.terms.softening import (
+    both_log_probabilities,
     check_temperature,
     divergence,
-    log_probabilities,
 )
 
 
@@ -31,7 +31,7 @@ class ClassAffinity(Term):
 
     Raises
     ------
-    ValueError : a temperature that is not above zero.
+    ValueError : a temperature out of 0.1 to 100.
     """
 
     temperature: float = 2.0
@@ -50,10 +50,7 @@ class ClassAffinity(Term):
         shares = truth / count.clamp_min(1)
         own, aim = (
             torch.log_softmax(shares.T @ _voxels(logits) / self.temperature, dim=1)
-            for logits in (
-                torch.log_softmax(lesson.logits.float(), dim=1),
-                log_probabilities(lesson.soft),
-            )
+            for logits in both_log_probabilities(lesson)
         )
         there_and_back = divergence(aim.exp(), own) + (own.exp() * (own - aim)).sum(1)
         return self.temperature**2 * ((count > 0) * there_and_back).sum() / 2

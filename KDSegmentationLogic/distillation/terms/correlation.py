@@ -24,7 +24,7 @@ class Correlation(Term):
 
     Raises
     ------
-    ValueError : a temperature that is not above zero, or a weight below zero.
+    ValueError : a temperature out of 0.1 to 100, or a weight below zero.
     """
 
     temperature: float = 4.0
@@ -35,6 +35,10 @@ class Correlation(Term):
         check_temperature(self.temperature)
         if min(self.between, self.within) < 0 or self.between == self.within == 0:
             raise ValueError("between and within must not be below zero, and not both zero")
+
+    @property
+    def fewest_classes(self) -> int:
+        return 3 if self.within == 0 else 2  # a sign has no slope
 
     def __call__(
         self,

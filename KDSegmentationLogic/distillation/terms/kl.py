@@ -16,14 +16,13 @@ class KLDivergence(VoxelTerm):
     """T^2 * KL(teacher_T || student_T): sum over classes, mean over voxels.
 
     Hinton et al. 2015 (arXiv:1503.02531). The teacher is known by its probabilities q, so it is
-    softened as q^(1/T), normalised, which for a single network is softmax(logits / T); a
-    probability that was stored as 0 stays 0. T^2 keeps the size of the gradient when T changes.
-    An implementation that averages over classes and leaves out T^2 needs its weight divided by
-    k * T^2 to mean the same.
+    softened as q^(1/T), normalised, which for a single network is softmax(logits / T). T^2 keeps
+    the size of the gradient when T changes. An implementation that averages over classes and
+    leaves out T^2 needs its weight divided by k * T^2 to mean the same.
 
     Raises
     ------
-    ValueError : a temperature that is not above zero.
+    ValueError : a temperature out of 0.1 to 100.
     """
 
     temperature: float = 1.0

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from KDSegmentationLogic.distillation.lesson import Lesson
 from KDSegmentationLogic.distillation.terms.softening import (
+    both_log_probabilities,
     check_temperature,
     divergence,
-    log_probabilities,
 )
 from KDSegmentationLogic.distillation.terms.voxelwise import VoxelTerm
 
@@ -32,19 +31,22 @@ class StandardisedKL(VoxelTerm):
 
     Raises
     ------
-    ValueError : a temperature that is not above zero.
+    ValueError : a temperature out of 0.1 to 100.
     """
 
-    fewest_classes: ClassVar[int] = 3
     temperature: float = 2.0
 
     def __post_init__(self) -> None:
         check_temperature(self.temperature)
 
+    @property
+    def fewest_classes(self) -> int:
+        return 3
+
     def voxels(self, lesson: Lesson) -> Tensor:
-        aim = torch.softmax(_standardised(log_probabilities(lesson.soft)) / self.temperature, 1)
-        own = _standardised(lesson.logits.float()) / self.temperature
-        return self.temperature**2 * divergence(aim, torch.log_softmax(own, dim=1))
+        own, aim = (_standardised(v) / self.temperature for v in both_log_probabilities(lesson))
+        softened = torch.softmax(aim, dim=1)
+        return self.temperature**2 * divergence(softened, torch.log_softmax(own, dim=1))
 
 
 def _standardised(logits: Tensor) -> Tensor:

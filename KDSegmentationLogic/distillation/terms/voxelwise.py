@@ -41,7 +41,7 @@ class VoxelTerm(Term):
         values = self.voxels(lesson)
         if self.where == "all":
             return values.mean()
-        weights = _weights(self.where, lesson)
+        weights = weights_of(self.where, lesson)
         return (weights * values).sum() / weights.sum().clamp_min(1e-12)
 
 
@@ -55,7 +55,7 @@ def boundary(labels: Tensor) -> Tensor:
     return (highest != lowest).squeeze(1)
 
 
-def _weights(where: Where, lesson: Lesson) -> Tensor:
+def weights_of(where: Where, lesson: Lesson) -> Tensor:
     """Float32 [n, ...], cut off from any gradient."""
     if where == "boundary":
         return boundary(lesson.labels).float()
