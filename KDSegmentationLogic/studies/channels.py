@@ -36,10 +36,10 @@ def dataset_of(study: Study, data: Path) -> Dataset:
             "List all channels of the data set in the study; an arm takes some with 'channels'.",
         )
     # names may differ, but not stand for each other
-    low, other = ([name.casefold() for name in names] for names in (found, wanted))
-    if low != other and sorted(low) == sorted(other):
+    places = {name.casefold(): place for place, name in enumerate(found)}
+    if any(places.get(name.casefold(), place) != place for place, name in enumerate(wanted)):
         raise DatasetError(
             f"The data set {dataset.name} has its channels in the order {', '.join(found)}.",
-            "List the study's channels in that order.",
+            "List the study's channels in that order, by those names.",
         )
     return dataset

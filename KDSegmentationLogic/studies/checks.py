@@ -134,7 +134,11 @@ def check_student(study: Study, arm: Arm) -> None:
                 arm.distils is not None,
                 f"{arm.name} names no ensemble to take the best member of; give it distils",
             )
-            study.members(study.distilled(arm).ensemble)
+            ensemble = study.distilled(arm).ensemble
+            require(
+                study.is_whole(ensemble),
+                f"the best member of {ensemble} for {arm.name} may know some labels only",
+            )
         return
     check_terms(study, arm)
     distils = study.distilled(arm)
@@ -148,15 +152,33 @@ def check_student(study: Study, arm: Arm) -> None:
     if distils.meanwhile:
         for run in arm.runs():
             check_pair(study, run)
-    if distils.out_of_fold:
-        require(
-            all(member.fold is not None for member in members),
-            f"{arm.name} wants targets out of fold, but its teachers have no folds",
-        )
     for run in arm.runs():
+        check_folds(study, run)
         check_labels(study, run)
         check_disagreement(study, run)
         check_online(study, run)
+
+
+def check_folds(study: Study, student: Arm) -> None:
+    """Where targets are wanted out of fold, some teacher has not seen each case.
+
+    Raises
+    ------
+    ValueError : none has not.
+    """
+    distils = study.distilled(student)
+    if not distils.out_of_fold:
+        return
+    members = study.teaching(distils)
+    counts = {member.folds for member in members}
+    require(
+        all(member.fold is not None for member in members),
+        f"{student.name} wants targets out of fold, but its teachers have no folds",
+    )
+    require(
+        any({m.fold for m in members if m.folds == of} == {*range(of)} for of in counts),
+        f"{student.name} wants targets out of fold, but not all folds are among its teachers",
+    )
 
 
 def check_disagreement(study: Study, student: Arm) -> None:

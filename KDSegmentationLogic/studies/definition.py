@@ -399,6 +399,19 @@ def _distinct(names: Sequence[str], what: str) -> None:
     _require(len({name.casefold() for name in names}) == len(names), f"two {what} have one name")
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """Of two entries of one name YAML would keep the last, and say nothing."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the entry {key} is given twice", problem_mark=node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
 def read_study(path: Path) -> Study:
     """Read a study file.
 
@@ -409,7 +422,7 @@ def read_study(path: Path) -> Study:
     if not path.is_file():
         raise UsageError(f"The study file {path} does not exist.", "Check the path.")
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
+        content = yaml.load(path.read_text("utf-8"), _UniqueKeys)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid YAML: {error}.", "Correct the file.") from None
     try:

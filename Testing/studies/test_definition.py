@@ -269,6 +269,16 @@ WRONG: dict[str, tuple[str, Any, str]] = {
         {"noise": -1.0},
         r"augmentation: noise must not be below zero",
     ),
+    "a temperature at which nothing is left": (
+        "students.0.schedule.losses",
+        {"kl": {"weight": 1.0, "temperature": 1e-9}},
+        r"students\[0\]: losses\.kl: the temperature must be from 0\.1 to 100",
+    ),
+    "a correlation of a sign": (
+        "students.0.schedule.losses",
+        {"dist": {"weight": 1.0, "within": 0.0}},
+        r"study: the loss dist of student needs 3 classes with background, the study has 2",
+    ),
     "a zoom to nothing": (
         "students.0.schedule.augmentation",
         {"scale": 1.0},
@@ -310,6 +320,13 @@ def test_a_wrong_entry_is_refused_with_its_key(
 def test_a_file_that_holds_no_entries_is_refused(tmp_path: Path, content: Any) -> None:
     with pytest.raises(UsageError, match=r"study\.yaml: study: expected an object"):
         read(tmp_path, content)
+
+
+def test_an_entry_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text("dataset: a\ndataset: b\n", "utf-8")
+
+    with pytest.raises(UsageError, match="the entry dataset is given twice"):
+        read_study(tmp_path / "study.yaml")
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from KDSegmentationLogic.studies.stages import (
 )
 from KDSegmentationLogic.training.cost import Cost
 from KDSegmentationLogic.training.dataset import Dataset, read_decathlon
+from KDSegmentationLogic.training.quantised import decode_probabilities
 from KDSegmentationLogic.training.trainer import Trained
 from KDSegmentationLogic.training.validation import case_probabilities
 from Testing.studies.made_study import CONTENT, SPLITS, write_dataset
@@ -108,7 +109,7 @@ def test_targets_out_of_fold_come_from_the_member_that_never_saw_the_case(
         (strange,) = (a for a in study.teacher_runs if case.name in held_out(dataset, a))
         expected = case_probabilities(case.image, [balls.runner(folder.network(strange))])
         soft = folder.targets(Distils(out_of_fold=True)).load(case.name)
-        assert np.abs(soft.mean / 255 - expected).max() <= 1 / 510 + 1e-5
+        assert np.abs(decode_probabilities(soft.mean) - expected).max() <= 1e-4
         assert not soft.deviation.any()
 
 
@@ -226,6 +227,24 @@ def test_one_teacher_a_case_has_nothing_to_disagree_with(
         student["seeds"] = [1, 2, 3]
 
     with pytest.raises(DecodingError, match="how far its teachers agree, but each case has one"):
+        decode(Study, made, "study")
+
+
+@pytest.mark.parametrize("members", [["fold-f0"], ["fold-f0", "fold-f2"]])
+def test_targets_out_of_fold_need_all_folds(members: list[str]) -> None:
+    made = content({"ensemble": "some", "out_of_fold": True})
+    made["ensembles"] = [{"name": "some", "members": members}]
+
+    with pytest.raises(DecodingError, match="not all folds are among its teachers"):
+        decode(Study, made, "study")
+
+
+def test_a_student_of_a_single_fold_each_has_no_targets_out_of_fold() -> None:
+    made = content({"paired": True, "out_of_fold": True})
+    del made["students"][0]["seed"]
+    made["students"][0]["seeds"] = [1, 2, 3]
+
+    with pytest.raises(DecodingError, match="not all folds are among its teachers"):
         decode(Study, made, "study")
 
 
