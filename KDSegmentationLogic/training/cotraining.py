@@ -1,9 +1,10 @@
 """A teacher and a student trained together, step by step on the same batches.
 
-Phase A of Liu et al. 2024 (doi:10.1007/978-3-031-51455-5_21), as far as its abstract says: at
-each step the teacher takes its step on the labels, and the student one on labels and on what
-the teacher said of the same batch. No gradient reaches the teacher, and its draws are those of
-a training of its own: it ends with the same weights as without a student beside it.
+Phase A of Liu et al. 2024 (doi:10.1007/978-3-031-51455-5_21), whose abstract says that both are
+trained at the same time and no more. Here, at each step the teacher takes its step on the labels,
+and the student one on its losses, which may compare it with what the teacher said of the same
+batch: that is ours. No gradient reaches the teacher, and its draws are those of a training of its
+own: it ends with the same weights as without a student beside it.
 """
 
 from __future__ import annotations

@@ -211,6 +211,19 @@ def test_channels_in_another_order_than_the_datas_are_refused(tmp_path: Path) ->
         dataset_of(study_of(made), tmp_path)
 
 
+def test_a_channel_that_is_another_ones_place_in_the_data_is_refused(tmp_path: Path) -> None:
+    """T1Gd is not T1ce by name; but T2 stands where the data have T1ce."""
+    write_brats(tmp_path / "Made")
+    made = content()
+    for channel, name in zip(made["channels"], ("T1", "T2", "FLAIR", "T1Gd"), strict=True):
+        channel["name"] = name
+    made["teachers"] = [arm("all", [], {"dice": 1.0})]
+    made["students"] = []
+
+    with pytest.raises(DatasetError, match="in the order T1, T1ce, T2, FLAIR"):
+        dataset_of(study_of(made), tmp_path)
+
+
 def test_an_arm_with_all_channels_written_out_sees_what_one_without_does() -> None:
     made = content()
     made["teachers"][0]["channels"] = ["FLAIR", "T1", "T2", "T1ce"]
