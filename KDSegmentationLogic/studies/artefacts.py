@@ -63,9 +63,7 @@ class RunFolder:
 
     def targets(self, distils: Distils) -> SoftTargets:
         """The soft targets that a student with these settings learns from."""
-        return SoftTargets(
-            self.root / "soft" / f"{distils.ensemble}-{self._targets_key(distils)}"
-        )
+        return SoftTargets(self.root / "soft" / f"{distils.ensemble}-{self._targets_key(distils)}")
 
     def bundle(self, name: str, description: Description, arms: Sequence[Arm]) -> Path:
         made_of = [description, *(self._arm_key(arm) for arm in arms)]

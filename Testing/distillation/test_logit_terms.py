@@ -330,6 +330,39 @@ def test_the_deviation_is_compared_by_its_square_and_teaches_the_second_head_alo
     assert logits.grad is None
 
 
+def test_neither_the_order_of_the_batch_nor_an_empty_class_matters_to_the_deviation() -> None:
+    said, aim = torch.rand(2, 3, 3, 4, 4) / 2
+    labels = torch.zeros(3, 4, 4, dtype=torch.long)
+    order = torch.tensor([2, 0, 1])
+    term = TERMS["deviation"]()
+
+    found = float(term(Lesson(said, labels, None, said, aim)))
+    turned = float(term(Lesson(said, labels, None, said[order], aim[order])))
+
+    assert turned == pytest.approx(found, rel=1e-6)
+    assert found > 0.01
+
+
+@pytest.mark.parametrize("where", ["teacher_correct", "teacher_better", "boundary"])
+@pytest.mark.parametrize("size", [0.0, 1e4, 1e30])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16])
+def test_weights_of_voxels_are_finite_for_saturated_logits_and_half_precision(
+    where: Any, size: float, kind: torch.dtype
+) -> None:
+    told = lesson()
+    largest = torch.finfo(kind).max
+    logits = (size * told.logits).clamp(-largest, largest).to(kind).requires_grad_()
+    certain = torch.nn.functional.one_hot(told.labels, 3).movedim(-1, 1).to(kind)
+
+    found = TERMS["kl"](where=where)(replace(told, logits=logits, teacher=certain))
+    found.backward()
+
+    assert found.dtype == torch.float32
+    assert bool(found.isfinite())
+    assert logits.grad is not None
+    assert bool(logits.grad.isfinite().all())
+
+
 @pytest.mark.parametrize("name", ["kl", "mse_probabilities", "kl_standardised"])
 @pytest.mark.parametrize("where", ["teacher_correct", "teacher_better", "boundary"])
 def test_a_term_of_single_voxels_can_be_weighted_by_voxel(name: str, where: Any) -> None:

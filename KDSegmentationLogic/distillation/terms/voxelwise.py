@@ -42,7 +42,8 @@ class VoxelTerm(Term):
         if self.where == "all":
             return values.mean()
         weights = weights_of(self.where, lesson)
-        return (weights * values).sum() / weights.sum().clamp_min(1e-12)
+        # divided first: of two huge numbers the product would be infinite
+        return (weights / weights.sum().clamp_min(1e-12) * values).sum()
 
 
 def boundary(labels: Tensor) -> Tensor:
