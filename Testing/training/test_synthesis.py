@@ -302,6 +302,16 @@ def test_what_a_voxel_sees_sums_to_one_and_stays_in_its_place(thickness: float) 
     np.testing.assert_allclose((matrix @ position)[4:-4], centres[4:-4], atol=0.05)
 
 
+@pytest.mark.parametrize("count", [1, 6, 7, 101])
+@pytest.mark.parametrize("spacing", [0.5, 0.7, 1.0, 4.0])
+def test_no_voxel_sees_nothing(count: int, spacing: float) -> None:
+    voxels = max(1, round(count / spacing))
+    for thickness in (spacing, 1.2 * spacing, 5.0):
+        matrix = average_matrix(count, 1.0, voxels, spacing, thickness).numpy()
+        np.testing.assert_allclose(matrix.sum(1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(box_matrix(count, 1.0, voxels, spacing).sum(1), 1.0, atol=1e-5)
+
+
 def test_a_voxel_is_the_average_of_what_lies_in_it() -> None:
     matrix = box_matrix(6, 1.0, 3, 2.0).numpy()
     np.testing.assert_allclose(matrix, np.kron(np.eye(3), [[0.5, 0.5]]))

@@ -31,8 +31,6 @@ def average_matrix(
     """
     slices = max(1, int(np.ceil(count * step / thickness - 1e-9)))
     seen = _overlap(count, step, slices, thickness)
-    if abs(thickness - spacing) < 1e-9 and slices == voxels:
-        return torch.from_numpy(seen)
     centres = (np.arange(voxels) - (voxels - 1) / 2) * spacing
     position = np.clip(centres / thickness + (slices - 1) / 2, 0, slices - 1)
     low = np.minimum(position.astype(int), max(0, slices - 2))
@@ -57,11 +55,13 @@ def along_axes(volume: torch.Tensor, matrices: Sequence[torch.Tensor]) -> torch.
 
 
 def _overlap(count: int, step: float, voxels: int, spacing: float) -> np.ndarray:
+    """What each voxel sees; one that reaches over the edge sees what of it lies inside.
+
+    None may lie wholly outside, which the counts in use, rounded to a voxel, rule out.
+    """
     fine = (np.arange(count + 1) - count / 2) * step
     coarse = (np.arange(voxels + 1) - voxels / 2) * spacing
     upper = np.minimum(coarse[1:, None], fine[None, 1:])
     lower = np.maximum(coarse[:-1, None], fine[None, :-1])
     weights = np.maximum(upper - lower, 0.0)
-    # a voxel of the rim that lies outside sees the outermost sample
-    weights[weights.sum(1) < 1e-9 * spacing, 0] = 1.0
     return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
