@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -259,6 +262,34 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_made(
 def test_more_processes_than_memory_are_refused(maps: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="GiB of memory"):
         synthesise_dataset(maps, tmp_path / "set", Recipe(("T1",)), 2000, 2000, Monitor())
+
+
+_PEAK = """
+import sys
+from pathlib import Path
+from KDSegmentationLogic.inference.peak import PeakMemory
+from KDSegmentationLogic.progress import Monitor
+from KDSegmentationLogic.training.synthesis.case import Recipe
+from KDSegmentationLogic.training.synthesis.dataset import synthesise_dataset
+
+maps, folder = map(Path, sys.argv[1:])
+with PeakMemory() as peak:
+    synthesise_dataset(maps, folder, Recipe(("T1",), 0.5), 1, 1, Monitor(notice=print))
+print(peak.gib)
+"""
+
+
+def test_the_memory_announced_at_a_fine_spacing_is_that_which_it_takes(tmp_path: Path) -> None:
+    (tmp_path / "maps").mkdir()
+    for number in range(3):
+        sitk.WriteImage(made_head(40), str(tmp_path / "maps" / f"{number}.nii.gz"))
+    call = [sys.executable, "-c", _PEAK, str(tmp_path / "maps"), str(tmp_path / "set")]
+    notice, peak = subprocess.run(call, capture_output=True, text=True, check=True).stdout.split(
+        "\n", 1
+    )
+    announced = re.search(r"about (.+) GiB of memory", notice)
+    assert announced
+    assert float(peak) <= float(announced[1]) <= 3 * float(peak)
 
 
 def test_a_folder_made_with_another_seed_is_refused(maps: Path, tmp_path: Path) -> None:
