@@ -54,7 +54,7 @@ def add_parser(subparsers: Any) -> None:
         "--skull",
         choices=("with", "without", "both"),
         default="with",
-        help="both: every other case without; default: %(default)s",
+        help="both: each head with and without in turn; default: %(default)s",
     )
     makes.add_argument(
         "--jobs", type=whole_number, default=1, metavar="N", help="processes beside each other"

@@ -175,6 +175,29 @@ def test_every_other_case_is_without_skull_where_both_are_wanted(maps: Path) -> 
     assert zero[1] > 0.5
 
 
+@pytest.mark.parametrize("heads", range(1, 7))
+def test_every_head_is_shown_both_ways_in_two_rounds(heads: int) -> None:
+    recipe = Recipe(skull="both")
+    shown = [
+        [recipe.shows_skull(n, heads) for n in range(h, 2 * heads, heads)] for h in range(heads)
+    ]
+    assert all(set(ways) == {True, False} for ways in shown)
+    assert heads == 1 or {ways[0] for ways in shown} == {True, False}
+
+
+def test_an_even_number_of_heads_gives_a_data_set_of_each_head_both_ways(
+    maps: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe(("T1",), 4.0, skull="both")
+    plan = synthesise_dataset(maps, tmp_path, recipe, 8, 1, Monitor())
+    found: dict[Path, set[bool]] = {}
+    for number in range(8):
+        image = sitk.ReadImage(str(plan.files(number)[0][0]))
+        stripped = bool((voxels(image) == 0).mean() > 0.5)
+        found.setdefault(plan.source(number), set()).add(stripped)
+    assert list(found.values()) == [{True, False}] * 4
+
+
 def test_a_case_does_not_depend_on_threads_or_on_what_was_drawn_before(maps: Path) -> None:
     recipe = Recipe(("any",), 4.0, seed=5)
     first = synthesise(maps / "head_2.nii.gz", recipe, 7)

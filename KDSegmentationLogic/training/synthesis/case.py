@@ -1,4 +1,7 @@
-"""One case from one label map. What is drawn depends on seed and number alone."""
+"""One case from one label map. What is drawn depends on seed and number alone.
+
+Whether the skull is shown follows from number, recipe and how many heads take turns.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,8 @@ class Recipe:
     """How cases are made.
 
     contrasts : one image each, names of ``CONTRASTS``. spacing : mm, the same along all axes.
-    lesions : put some in, as a label of their own. skull : ``both`` takes it off every other case.
+    lesions : put some in, as a label of their own. skull : ``both`` shows each head with
+    and without it in turn.
 
     Raises
     ------
@@ -67,6 +71,16 @@ class Recipe:
         if self.seed < 0:
             raise ValueError("the seed must not be below zero")
 
+    def shows_skull(self, number: int, heads: int) -> bool:
+        """Whether case ``number`` does, where cases take ``heads`` heads in turn.
+
+        With ``both`` it changes from head to head and from round to round; the parity of the
+        number alone would never change for a head where their number is even.
+        """
+        if self.skull == "both":
+            return sum(divmod(number, heads)) % 2 == 0
+        return self.skull == "with"
+
 
 @dataclass(frozen=True)
 class Case:
@@ -76,8 +90,8 @@ class Case:
     labels: sitk.Image
 
 
-def synthesise(source: Path, recipe: Recipe, number: int) -> Case:
-    """Make case ``number`` of a recipe from a label map.
+def synthesise(source: Path, recipe: Recipe, number: int, heads: int = 1) -> Case:
+    """Make case ``number`` of a recipe from a label map, one of ``heads`` that take turns.
 
     The result is the same bit for bit for the same arguments and library versions, whatever was
     made before and however many threads torch has (here it takes one).
@@ -92,12 +106,12 @@ def synthesise(source: Path, recipe: Recipe, number: int) -> Case:
         torch.manual_seed(int(draws.integers(2**62)))
         torch.set_num_threads(1)
         try:
-            return _synthesise(source, recipe, number, draws)
+            return _synthesise(source, recipe, recipe.shows_skull(number, heads), draws)
         finally:
             torch.set_num_threads(threads)
 
 
-def _synthesise(source: Path, recipe: Recipe, number: int, draws: np.random.Generator) -> Case:
+def _synthesise(source: Path, recipe: Recipe, skull: bool, draws: np.random.Generator) -> Case:
     image = deform(read_tissues(source), draws)
     step = _steps(image)
     tissues = sitk.GetArrayFromImage(image)
@@ -116,7 +130,7 @@ def _synthesise(source: Path, recipe: Recipe, number: int, draws: np.random.Gene
     voxels = sizes[0], sizes[1], sizes[2]
     labels = _labels(tissues, step, voxels, recipe)
     shown = np.ones(voxels, bool)
-    if recipe.skull == "without" or (recipe.skull == "both" and number % 2):
+    if not skull:
         shown = _brain(labels, recipe.spacing, float(draws.uniform(*STRIPPED_MM)))
         labels[~shown] = 0
     numbers = torch.from_numpy(tissues.astype(np.int64))

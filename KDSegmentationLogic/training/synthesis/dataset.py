@@ -1,7 +1,7 @@
 """Many cases as a nnU-Net v2 raw data set, which can be gone on with, and grown.
 
-A case depends on the recipe and on its number alone. Heads are parted before cases are made: what
-was made from one label map is in one list only.
+A case depends on the label maps, the recipe and its number alone. Heads are parted before cases
+are made: what was made from one label map is in one list only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from KDSegmentationLogic.training.synthesis.case import Recipe, synthesise
 
 ENDING = ".nii.gz"
 RECORD = "synthesis.json"
-VERSION = 1
+VERSION = 2
 """Counts up with each change after which the same seed gives other cases."""
 
 _GIB = 2**30
@@ -137,10 +137,10 @@ def make_plan(maps: Path, folder: Path, recipe: Recipe, cases: int) -> Plan:
 
 
 def make_case(
-    source: Path, recipe: Recipe, number: int, files: tuple[tuple[Path, ...], Path]
+    source: Path, recipe: Recipe, number: int, heads: int, files: tuple[tuple[Path, ...], Path]
 ) -> int:
     """Make and write one case, the labels last; returns its number."""
-    case = synthesise(source, recipe, number)
+    case = synthesise(source, recipe, number, heads)
     for image, path in zip(case.images, files[0], strict=True):
         write_image(image, path)
     write_image(case.labels, files[1])
@@ -149,7 +149,8 @@ def make_case(
 
 def _made(plan: Plan, numbers: Sequence[int], jobs: int, monitor: Monitor) -> Iterator[int]:
     """The numbers of the cases as they are made."""
-    calls = ((plan.source(n), plan.recipe, n, plan.files(n)) for n in numbers)
+    heads = len(plan.cycle)
+    calls = ((plan.source(n), plan.recipe, n, heads, plan.files(n)) for n in numbers)
     if jobs == 1:
         for call in calls:
             monitor.check()
