@@ -340,6 +340,32 @@ def test_an_unknown_code_is_named(tmp_path: Path) -> None:
         read_tissues(tmp_path / "map.nii.gz")
 
 
+@pytest.mark.parametrize(("code", "said"), [(4711, "4711"), (0, "nothing outside the brain")])
+def test_a_map_of_no_use_is_refused_before_the_first_case(
+    code: int, said: str, tmp_path: Path
+) -> None:
+    """Here the map that the last case takes."""
+    (tmp_path / "maps").mkdir()
+    for number in range(4):
+        sitk.WriteImage(made_head(), str(tmp_path / "maps" / f"{number}.nii.gz"))
+    plan = make_plan(tmp_path / "maps", tmp_path / "set", Recipe(("T1",), 4.0), 4)
+    bad = voxels(made_head())
+    bad[bad >= 507] = code
+    sitk.WriteImage(sitk.GetImageFromArray(bad), str(plan.source(3)))
+    with pytest.raises(DatasetError, match=f"{plan.source(3).name} has .*{said}"):
+        synthesise_dataset(tmp_path / "maps", plan.folder, plan.recipe, 4, 1, Monitor())
+    assert not plan.folder.exists()
+
+
+def test_a_map_that_no_case_takes_is_not_read(
+    maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    monkeypatch.setattr(synthesis, "read_map", lambda source, _: read.append(source))
+    plan = synthesise_dataset(maps, tmp_path, Recipe(("T1",), 4.0), 2, 1, Monitor())
+    assert read == sorted(plan.cycle[:2])
+
+
 def test_every_tissue_inside_the_skull_belongs_to_one_structure() -> None:
     named = [name for group in STRUCTURES.values() for name in group]
     assert len(named) == len(set(named))

@@ -90,6 +90,22 @@ class Case:
     labels: sitk.Image
 
 
+def read_map(source: Path, recipe: Recipe) -> sitk.Image:
+    """Read a label map as ``read_tissues`` does, and check that it serves a recipe.
+
+    Raises
+    ------
+    ImageError, DatasetError : it cannot be read, or has nothing that could be shown as the skull.
+    """
+    image = read_tissues(source)
+    if recipe.skull != "without" and np.isin(sitk.GetArrayViewFromImage(image), _inner()).all():
+        raise DatasetError(
+            f"{source} has nothing outside the brain, so no skull can be shown.",
+            "Ask for images without skull, or give label maps of whole heads.",
+        )
+    return image
+
+
 def synthesise(source: Path, recipe: Recipe, number: int, heads: int = 1) -> Case:
     """Make case ``number`` of a recipe from a label map, one of ``heads`` that take turns.
 
@@ -112,17 +128,11 @@ def synthesise(source: Path, recipe: Recipe, number: int, heads: int = 1) -> Cas
 
 
 def _synthesise(source: Path, recipe: Recipe, skull: bool, draws: np.random.Generator) -> Case:
-    image = deform(read_tissues(source), draws)
+    image = deform(read_map(source, recipe), draws)
     step = _steps(image)
     tissues = sitk.GetArrayFromImage(image)
     if recipe.lesions:
         tissues = add_lesions(tissues, step, draws)
-    outside = ~np.isin(tissues, _inner())
-    if not (outside & (tissues != 0)).any() and recipe.skull != "without":
-        raise DatasetError(
-            f"{source} has nothing outside the brain, so no skull can be shown.",
-            "Ask for images without skull, or give label maps of whole heads.",
-        )
     tissues = _with_fat(tissues, draws)
     sizes = [
         max(1, round(n * s / recipe.spacing)) for n, s in zip(tissues.shape, step, strict=True)

@@ -25,7 +25,7 @@ from KDSegmentationLogic.files import sha256_of, write_if_new
 from KDSegmentationLogic.imaging.writing import write_image
 from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.training.synthesis.anatomy import find_label_maps, label_names
-from KDSegmentationLogic.training.synthesis.case import Recipe, synthesise
+from KDSegmentationLogic.training.synthesis.case import Recipe, read_map, synthesise
 
 ENDING = ".nii.gz"
 RECORD = "synthesis.json"
@@ -88,7 +88,7 @@ def synthesise_dataset(
     Raises
     ------
     DatasetError : too few or unusable label maps; the folder holds a data set made in another
-        way; disk or memory do not suffice, which is said before anything is made.
+        way; disk or memory do not suffice. All of this is said before anything is made.
     ImageError : a file cannot be read or written.
     """
     plan = make_plan(maps, Path(folder), recipe, cases)
@@ -96,6 +96,7 @@ def synthesise_dataset(
     todo = [number for number in range(cases) if not plan.is_done(number)]
     if todo:
         _check_room(plan, len(todo), jobs, monitor)
+        _check_maps(plan, todo, monitor)
         write_if_new(plan.folder / RECORD, _json(_record(plan)))
         for count, number in enumerate(_made(plan, todo, min(jobs, len(todo)), monitor), 1):
             monitor.report(count / len(todo), f"{case_name(number)} of {plan.source(number).name}")
@@ -209,6 +210,13 @@ def _check_room(plan: Plan, cases: int, jobs: int, monitor: Monitor) -> None:
         f"{cases} cases to make: up to {disk / _GIB:.1f} GiB on disk, about"
         f" {memory / _GIB:.1f} GiB of memory."
     )
+
+
+def _check_maps(plan: Plan, numbers: Sequence[int], monitor: Monitor) -> None:
+    """Refuse a map that would end the run at its first case, half a second a map of 200^3."""
+    for source in sorted({plan.source(number) for number in numbers}):
+        monitor.check()
+        read_map(source, plan.recipe)
 
 
 def _size(path: Path) -> tuple[float, int]:
