@@ -402,3 +402,26 @@ def test_the_record_names_recipe_and_label_maps(maps: Path, tmp_path: Path) -> N
     record = json.loads((tmp_path / synthesis.RECORD).read_text())
     assert record["recipe"]["spacing"] == 4.0
     assert list(record["sources"]) == [f"head_{n}.nii.gz" for n in range(4)]
+
+
+def test_going_on_with_other_versions_of_libraries_is_told_and_recorded(
+    maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monitor, recipe = Monitor(notice=told.append), Recipe(("T1",), 4.0)
+    synthesise_dataset(maps, tmp_path, recipe, 1, 1, monitor)
+    synthesise_dataset(maps, tmp_path, recipe, 2, 1, monitor)
+    assert not any("made with" in text for text in told)
+    monkeypatch.setattr(torch, "__version__", "99.1")
+    synthesise_dataset(maps, tmp_path, recipe, 3, 1, monitor)
+    assert re.search(r"made with torch \S+ \(now 99.1\)", told[-1])
+    libraries = json.loads((tmp_path / synthesis.RECORD).read_text())["libraries"]
+    assert [used["torch"] == "99.1" for used in libraries] == [False, True]
+    assert set(libraries[0]) == {"numpy", "scipy", "SimpleITK", "torch", "torchio"}
+
+
+@pytest.mark.parametrize("content", ["[", "[]", '{"libraries": 1}', '{"libraries": [1]}'])
+def test_a_damaged_record_is_refused(maps: Path, tmp_path: Path, content: str) -> None:
+    (tmp_path / synthesis.RECORD).write_text(content)
+    with pytest.raises(DatasetError, match="damaged"):
+        synthesise_dataset(maps, tmp_path, Recipe(("T1",), 4.0), 1, 1, Monitor())

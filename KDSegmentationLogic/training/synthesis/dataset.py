@@ -18,7 +18,10 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import scipy
 import SimpleITK as sitk
+import torch
+import torchio
 
 from KDSegmentationLogic.errors import DatasetError
 from KDSegmentationLogic.files import sha256_of, write_if_new
@@ -92,12 +95,15 @@ def synthesise_dataset(
     ImageError : a file cannot be read or written.
     """
     plan = make_plan(maps, Path(folder), recipe, cases)
-    _check_record(plan)
+    record, libraries = _record(plan), _libraries()
+    earlier = _check_record(plan, record)
     todo = [number for number in range(cases) if not plan.is_done(number)]
     if todo:
         _check_room(plan, len(todo), jobs, monitor)
         _check_maps(plan, todo, monitor)
-        write_if_new(plan.folder / RECORD, _json(_record(plan)))
+        _tell_changes(earlier, libraries, monitor)
+        used = earlier if libraries in earlier else [*earlier, libraries]
+        write_if_new(plan.folder / RECORD, _json({**record, "libraries": used}))
         for count, number in enumerate(_made(plan, todo, min(jobs, len(todo)), monitor), 1):
             monitor.report(count / len(todo), f"{case_name(number)} of {plan.source(number).name}")
     write_if_new(plan.folder / "splits.json", _json(_splits(plan)))
@@ -241,8 +247,30 @@ def _record(plan: Plan) -> dict[str, object]:
     }
 
 
-def _check_record(plan: Plan) -> None:
-    """Refuse a folder whose cases would not be these."""
+def _libraries() -> dict[str, str]:
+    """The versions of what draws and computes: with others a case may come out otherwise."""
+    return {one.__name__: str(one.__version__) for one in (np, scipy, sitk, torch, torchio)}
+
+
+def _tell_changes(
+    earlier: Sequence[dict[str, str]], libraries: dict[str, str], monitor: Monitor
+) -> None:
+    """Say where cases that are there were made with other versions than these."""
+    changed = {
+        f"{name} {version} (now {libraries.get(name)})"
+        for used in earlier
+        for name, version in used.items()
+        if version != libraries.get(name)
+    }
+    if changed:
+        monitor.notice(
+            f"Cases here were made with {', '.join(sorted(changed))}: the same seed may no longer make"
+            " them again."
+        )
+
+
+def _check_record(plan: Plan, record: dict[str, object]) -> list[dict[str, str]]:
+    """Refuse a folder whose cases would not be these; returns the libraries they were made with."""
     path = plan.folder / RECORD
     if not path.is_file():
         if plan.folder.is_dir() and any(plan.folder.iterdir()):
@@ -250,11 +278,12 @@ def _check_record(plan: Plan) -> None:
                 f"{plan.folder} is not empty and was not made by this command.",
                 "Give a new folder.",
             )
-        return
+        return []
     try:
         found = json.loads(path.read_text("utf-8"))
-        differing = [key for key, value in _record(plan).items() if found.get(key) != value]
-    except (ValueError, AttributeError):
+        differing = [key for key, value in record.items() if found.get(key) != value]
+        libraries = [dict(used) for used in found.get("libraries", [])]
+    except (ValueError, TypeError, AttributeError):
         raise DatasetError(f"{path} is damaged.", "Give a new folder.") from None
     if differing:
         raise DatasetError(
@@ -262,6 +291,7 @@ def _check_record(plan: Plan) -> None:
             f" {RECORD} differ.",
             "Give the same arguments as then, or a new folder.",
         )
+    return libraries
 
 
 def _splits(plan: Plan) -> dict[str, object]:
