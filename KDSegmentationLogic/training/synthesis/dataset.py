@@ -264,8 +264,8 @@ def _tell_changes(
     }
     if changed:
         monitor.notice(
-            f"Cases here were made with {', '.join(sorted(changed))}: the same seed may no longer make"
-            " them again."
+            f"Cases here were made with {', '.join(sorted(changed))}: the same seed may no longer"
+            " make them again."
         )
 
 
