@@ -32,18 +32,11 @@ def write_bundles(
     An ensemble is called ``<bundle>-<ensemble>``, its weights in half precision; a student or
     baseline ``<bundle>-<run>``. Each carries the temperature that fits the validation cases.
     """
-    # teachers of some labels each are heard together by students alone
-    whole = [name for name in study.ensemble_names if study.is_whole(name)]
-    names = {name: study.members(name) for name in whole}
-    wanted = [(name, arms, study.kind_of(arms)) for name, arms in names.items()]
-    wanted += [
-        (run.name, (run,), "student" if study.learns_from(run) else "network")
-        for run in study.student_runs
-    ]
-    ready = [entry for entry in wanted if all(folder.is_trained(arm) for arm in entry[1])]
+    bundled = _bundled(study)
+    ready = [name for name, arms in bundled.items() if all(map(folder.is_trained, arms))]
     written = []
-    for number, (name, arms, kind) in enumerate(ready):
-        written.append(_write(study, dataset, folder, name, arms, kind))
+    for number, name in enumerate(ready):
+        written.append(_write(study, dataset, folder, name, bundled[name]))
         monitor.report((number + 1) / len(ready), f"bundle {name}")
     return written
 
@@ -54,11 +47,12 @@ def _write(
     folder: RunFolder,
     name: str,
     arms: Sequence[Arm],
-    kind: Kind,
 ) -> Bundle:
     resolved = [folder.resolved(arm) for arm in arms]
-    relative = _relative(study, name)
-    description = _description(study, resolved, kind, relative)
+    # an ensemble of one student is called otherwise than that
+    is_student = arms[0].name == name and study.learns_from(arms[0]) is not None
+    kind: Kind = "student" if is_student else study.kind_of(arms)
+    description = _description(study, resolved, kind, _relative(study, name))
     title = f"{study.bundle.name}-{name}"
     target = folder.bundle(title, description, arms)
     if target.is_dir():
@@ -75,16 +69,29 @@ def _write(
     )
 
 
+def _bundled(study: Study) -> dict[str, tuple[Arm, ...]]:
+    """The networks of each bundle that the study is to make, by what it is called in the study."""
+    # teachers of some labels each are heard together by students alone
+    whole = {name: study.members(name) for name in study.ensemble_names if study.is_whole(name)}
+    return whole | {run.name: (run,) for run in study.student_runs}
+
+
 def _relative(study: Study, name: str) -> str | None:
-    """The bundle to compare with: a student's ensemble, an ensemble's first student."""
-    for run in study.student_runs:
-        ensemble = study.learns_from(run)
-        if run.name == name:
-            bundled = ensemble is not None and study.is_whole(ensemble)
-            return f"{study.bundle.name}-{ensemble}" if bundled else None
-        if ensemble == name:
-            return f"{study.bundle.name}-{run.name}"
-    return None
+    """The bundle to compare with: a student's teachers, an ensemble's first student."""
+    teachers = {run.name: _teachers_bundle(study, run) for run in study.student_runs}
+    taught = (student for student, teacher in teachers.items() if teacher == name)
+    relative = teachers[name] if name in teachers else next(taught, None)
+    return f"{study.bundle.name}-{relative}" if relative else None
+
+
+def _teachers_bundle(study: Study, student: Arm) -> str | None:
+    """The bundle of those that a student learns from, and of no one else."""
+    ensemble = study.learns_from(student)
+    if ensemble is None:
+        return None
+    teaching = study.teaching(study.distilled(student))
+    alike = [name for name, arms in _bundled(study).items() if arms == teaching]
+    return ensemble if ensemble in alike else next(iter(alike), None)
 
 
 def common_temperature(

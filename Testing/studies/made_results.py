@@ -14,10 +14,12 @@ import numpy as np
 from KDSegmentationLogic.bundles.decoding import decode
 from KDSegmentationLogic.evaluation.calibration import calibration
 from KDSegmentationLogic.evaluation.structures import StructureResult
+from KDSegmentationLogic.networks.registry import build_network
 from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.definition import Study
 from KDSegmentationLogic.studies.protocol import Protocol
 from KDSegmentationLogic.studies.results import Assessed, CaseResult, Cost, ResultStore
+from KDSegmentationLogic.training.trainer import Trained
 from Testing.studies.made_study import CONTENT
 
 STRUCTURES = ("left & <right>", "tail")
@@ -79,6 +81,14 @@ def made_run(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(listing), "utf-8")
     return folder
+
+
+def keep_networks(folder: RunFolder, *names: str) -> None:
+    """These arms as if they were trained, with the weights that a network begins with."""
+    for name in names:
+        arm = folder.study.arm(name)
+        network = build_network(arm.architecture, arm.arguments)
+        folder.save_trained(arm, Trained(network, 0.5, 1, ()))
 
 
 def _case(case: str, dice: float, model: int) -> CaseResult:
