@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from KDSegmentationLogic.bundles.bundle import Bundle
 from KDSegmentationLogic.bundles.description import Member
@@ -45,7 +44,8 @@ class Head:
         """Standard deviation over the ensemble's members, 0 to 1/2, [k, ...]; None without it."""
         if self.second is None:
             return None
-        return expit(self.second(features)) / 2
+        # the logistic function, which overflows nowhere in this form
+        return (1 + np.tanh(self.second(features) / 2)) / 4
 
 
 def read_head(bundle: Bundle, member: Member) -> Head:
