@@ -49,6 +49,11 @@ def add_parser(subparsers: Any) -> None:
         default=STAGES[-1],
         help="stop after this stage; default: %(default)s",
     )
+    runs.add_argument(
+        "--trained-only",
+        action="store_true",
+        help="train nothing: bundle, measure and report what is trained",
+    )
     _add_hardware(runs)
     add_general(runs)
     runs.set_defaults(run=run)
@@ -129,7 +134,16 @@ def run(args: Namespace) -> int:
     scheduler = Scheduler(args.jobs, args.scheduler)
     hardware = Hardware(args.device, precision=args.precision)
     with console.monitor() as monitor:
-        run_study(args.study, data, args.output, scheduler, args.until, monitor, hardware)
+        run_study(
+            args.study,
+            data,
+            args.output,
+            scheduler,
+            args.until,
+            monitor,
+            hardware,
+            trained_only=args.trained_only,
+        )
     console.say(f"The study's results are in {args.output}.")
     console.result({"study": str(args.study), "folder": str(args.output)})
     return 0

@@ -32,13 +32,17 @@ def write_bundles(
     An ensemble is called ``<bundle>-<ensemble>``, its weights in half precision; a student or
     baseline ``<bundle>-<run>``. Each carries the temperature that fits the validation cases.
     """
-    bundled = _bundled(study)
-    ready = [name for name, arms in bundled.items() if all(map(folder.is_trained, arms))]
-    written = []
-    for number, name in enumerate(ready):
-        written.append(_write(study, dataset, folder, name, bundled[name]))
-        monitor.report((number + 1) / len(ready), f"bundle {name}")
+    whole, written = ready(folder), []
+    for number, (name, arms) in enumerate(whole.items(), 1):
+        written.append(_write(study, dataset, folder, name, arms))
+        monitor.report(number / len(whole), f"bundle {name}")
     return written
+
+
+def ready(folder: RunFolder) -> dict[str, tuple[Arm, ...]]:
+    """The arms of each bundle of which every network is trained, by its name in the study."""
+    bundled = _bundled(folder.study).items()
+    return {name: arms for name, arms in bundled if all(map(folder.is_trained, arms))}
 
 
 def _write(

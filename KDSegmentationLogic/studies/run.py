@@ -12,7 +12,7 @@ from KDSegmentationLogic.inference.engines.registry import available_cores, choo
 from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.assessment import assess, note_measured
-from KDSegmentationLogic.studies.bundling import write_bundles
+from KDSegmentationLogic.studies.bundling import ready, write_bundles
 from KDSegmentationLogic.studies.channels import dataset_of
 from KDSegmentationLogic.studies.definition import Arm, Study, read_study
 from KDSegmentationLogic.studies.names import STAGES
@@ -31,6 +31,7 @@ def run_study(
     until: str = STAGES[-1],
     monitor: Monitor | None = None,
     hardware: Hardware | None = None,
+    trained_only: bool = False,
 ) -> None:
     """Run a study up to and with the stage ``until``; a killed run goes on where it was.
 
@@ -39,6 +40,7 @@ def run_study(
     data : the folder that holds the study's data set.
     scheduler : where the trainings run; here, one after another, if not given.
     hardware : of each training; the CPU if not given.
+    trained_only : train nothing, and measure what is trained; the report lists what is not.
 
     Raises
     ------
@@ -46,34 +48,33 @@ def run_study(
     """
     if until not in STAGES:
         raise UsageError(f"There is no stage called {until}.", f"Choose from: {', '.join(STAGES)}.")
+    wanted = STAGES[: STAGES.index(until) + 1]
+    if trained_only and "bundle" not in wanted:
+        raise UsageError(
+            f"Up to the stage {until} there is nothing to do where only what is trained counts.",
+            "Stop at bundle or later, or run the study without --trained-only.",
+        )
     monitor, scheduler = monitor or Monitor(), scheduler or Scheduler()
     study_file, data = study_file.resolve(), data.resolve()
     study = read_study(study_file)
     run = RunFolder(folder.resolve(), study)
     dataset = dataset_of(study, data)
-    wanted = STAGES[: STAGES.index(until) + 1]
     _check_lists(dataset, wanted)
+    if trained_only and not ready(run):
+        raise UsageError(
+            f"No ensemble, student or baseline of {study_file} is trained in {run.root}.",
+            "Check both, or train some first: run the study without --trained-only.",
+        )
     run.keep_lists(dataset)
     run.keep_study(study_file)
 
     place = _Place(study_file, data, run, dataset, scheduler, hardware or Hardware("cpu"))
     share = 0.9 / len(study.ensemble_names)
-    for number, ensemble in enumerate(study.ensembles_in_order):
+    for number, ensemble in enumerate(() if trained_only else study.ensembles_in_order):
         part = monitor.part(number * share, (number + 1) * share)
         _work_off(place, ensemble, wanted, part)
-    if "bundle" not in wanted:
-        return
-    bundles = write_bundles(study, dataset, run, monitor.part(0.9, 0.92))
-    # the test cases are opened once, after everything has been decided on validation
-    for split, start in (("val", 0.92), ("test", 0.96)):
-        if {"val": "validate", "test": "test"}[split] not in wanted:
-            return
-        part = monitor.part(start, start + 0.04)
-        results = assess(study, dataset, run, bundles, split, part, study.evaluation)
-    machine = f"{platform.machine()}, {available_cores()} cores, {choose_device('auto')[0]}"
-    note_measured(bundles, results, f"{study.dataset}, test", machine)
-    if "report" in wanted:
-        write_report(run, run.root / "report", data)
+    if "bundle" in wanted:
+        _measure(place, wanted, monitor.part(0 if trained_only else 0.9, 1))
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,23 @@ def _work_off(place: _Place, ensemble: str, wanted: Sequence[str], monitor: Moni
             and ensemble == (a.distils.ensemble if a.distils else study.ensembles_in_order[0])
         ]
         place.train(first_seeds_first(study, [*wait, *alone]), monitor.part(0.65, 1))
+
+
+def _measure(place: _Place, wanted: Sequence[str], monitor: Monitor) -> None:
+    """Bundle what is trained, try it on the cases held back, and report."""
+    run, dataset = place.folder, place.dataset
+    study = run.study
+    bundles = write_bundles(study, dataset, run, monitor.part(0, 0.2))
+    # the test cases are opened once, after everything has been decided on validation
+    for stage, split, start in (("validate", "val", 0.2), ("test", "test", 0.6)):
+        if stage not in wanted:
+            return
+        part = monitor.part(start, start + 0.4)
+        results = assess(study, dataset, run, bundles, split, part, study.evaluation)
+    machine = f"{platform.machine()}, {available_cores()} cores, {choose_device('auto')[0]}"
+    note_measured(bundles, results, f"{study.dataset}, test", machine)
+    if "report" in wanted:
+        write_report(run, run.root / "report", place.data)
 
 
 def first_seeds_first(study: Study, runs: Sequence[Arm]) -> list[Arm]:

@@ -150,8 +150,8 @@ def gather(folder: RunFolder, plan: str, command: str) -> Content:
             f"Nothing has been measured in {folder.root}.", "Run the study first: kdseg study run."
         )
     models = _models(ResultStore(folder.root), listings)
-    groups, missing = _groups(folder, models)
-    last = list(listings.values())[-1]
+    *_, (split, last) = listings.items()
+    groups, missing = _groups(folder, models, split)
     return Content(
         study=folder.study,
         groups=tuple(groups),
@@ -188,7 +188,8 @@ def _models(store: ResultStore, listings: Mapping[str, Any]) -> dict[str, Run]:
     return models
 
 
-def _groups(folder: RunFolder, models: dict[str, Run]) -> tuple[list[Group], list[str]]:
+def _groups(folder: RunFolder, models: dict[str, Run], split: str) -> tuple[list[Group], list[str]]:
+    """The study's arms, and what is missing of them on a split."""
     study, missing = folder.study, []
 
     def run(name: str, *bundles: str, arm: Arm | None = None) -> Run:
@@ -198,6 +199,8 @@ def _groups(folder: RunFolder, models: dict[str, Run]) -> tuple[list[Group], lis
             trained = "is trained but was not measured" if facts else "was not trained"
             missing.append(f"{name} {trained}" if arm else f"{name} was not measured")
             return Run(name, {}, {}, facts=facts, seed=arm.seed if arm else None)
+        if split not in found.results:
+            missing.append(f"{name} was not measured on the {split} cases")
         return replace(found, name=name, facts=facts, seed=arm.seed if arm else None)
 
     prefix = study.bundle.name
@@ -227,6 +230,9 @@ def _groups(folder: RunFolder, models: dict[str, Run]) -> tuple[list[Group], lis
         )
     for arm in study.teachers:
         if study.knows(arm):
+            # heard by students alone: it is never measured, but it must be trained
+            untrained = (one.name for one in arm.runs() if not folder.is_trained(one))
+            missing += [f"{name} was not trained" for name in untrained]
             continue
         # a teacher alone is bundled under the name of its ensemble of one
         alone = [f"{prefix}-{e}" for e in study.ensemble_names if study.members(e) == arm.runs()]
