@@ -256,7 +256,9 @@ class Study:
     evaluation: Protocol = field(default_factory=Protocol)
 
     def __post_init__(self) -> None:
-        _require_plain(self.dataset, "data set's name")
+        # any folder's name, whatever its letters
+        inside = self.dataset not in ("", ".", "..") and not set("/\\") & set(self.dataset)
+        _require(inside, f"the data set's name {self.dataset!r} is not a folder's")
         _require(bool(self.teachers), "a study needs teachers")
         _require(bool(self.channels) and bool(self.labels), "a study needs channels and labels")
         for what in ("value", "name"):

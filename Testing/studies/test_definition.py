@@ -252,7 +252,7 @@ WRONG: dict[str, tuple[str, Any, str]] = {
     "a data set that leaves its folder": (
         "dataset",
         "../etc",
-        r"study: the data set's name '\.\./etc' is not a plain name",
+        r"study: the data set's name '\.\./etc' is not a folder's",
     ),
     "an ensemble that leaves its folder": (
         "ensembles",
