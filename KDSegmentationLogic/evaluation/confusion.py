@@ -63,22 +63,23 @@ def confusion_matrix(prediction: np.ndarray, reference: np.ndarray, classes: int
 
 def pixel_figures(matrix: np.ndarray | Sequence[Sequence[int]]) -> PixelFigures:
     """The figures of a confusion matrix [k, k], of one image or of the sum over many."""
-    counts = np.asarray(matrix, np.float64)
-    total = float(counts.sum())
-    if not total:
-        return PixelFigures(math.nan, math.nan, math.nan, math.nan)
-    right = np.diag(counts)
-    either = counts.sum(0) + counts.sum(1)
-    there = either > 0
-    right, either = right[there], either[there]
-    observed = float(right.sum()) / total
-    shares = counts.sum(0) / total, counts.sum(1) / total
-    expected = float(shares[0] @ shares[1])
+    return PixelFigures(*figures_of(np.asarray(matrix)).tolist())
+
+
+def figures_of(matrices: np.ndarray) -> np.ndarray:
+    """Those of each of many matrices [..., k, k], in ``PixelFigures``' order: [..., 4]."""
+    counts = matrices.astype(np.float64)
+    right = np.diagonal(counts, axis1=-2, axis2=-1)
+    said, true = counts.sum(-2), counts.sum(-1)
+    total = true.sum(-1)
+    there = said + true > 0
+    classes = there.sum(-1)
+    # what divides by zero here is undefined, or of a class that does not count
+    with np.errstate(invalid="ignore"):
+        observed = right.sum(-1) / total
+        expected = (said / total[..., None] * (true / total[..., None])).sum(-1)
+        iou, dice = right / (said + true - right), 2 * right / (said + true)
+        means = [np.where(there, each, 0).sum(-1) / classes for each in (iou, dice)]
+        kappa = (observed - expected) / (1 - expected)
     # one class alone: exactly 1, but for rounding of the shares
-    alone = len(right) == 1
-    return PixelFigures(
-        accuracy=observed,
-        miou=float(np.mean(right / (either - right))),
-        dice=float(np.mean(2 * right / either)),
-        kappa=math.nan if alone else (observed - expected) / (1 - expected),
-    )
+    return np.stack([observed, *means, np.where(classes > 1, kappa, math.nan)], -1)

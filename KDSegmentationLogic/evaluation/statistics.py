@@ -7,14 +7,16 @@ Test : Wilcoxon's signed-rank test, zeros ranked and then left out (Pratt 1959):
     out before, a case that turns from a tie into a small gain could raise the p-value. Exact
     up to 50 units without zeros and ties, else by the normal approximation (scipy's rule).
 Interval : of the mean difference, by the bootstrap over units, bias-corrected and accelerated
-    (BCa; Efron 1987, doi:10.1080/01621459.1987.10478410), ``RESAMPLES`` resamples, seeded.
+    (BCa; Efron 1987, doi:10.1080/01621459.1987.10478410), ``RESAMPLES`` resamples, seeded. Of
+    figures that are no mean over units: ``bootstrap_sums``.
 Several tests : Holm's step-down correction (1979), which holds whatever their dependence.
 Non-inferiority : see ``noninferior``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +28,7 @@ CONFIDENCE = 0.95
 MARGIN = 0.005
 """Of non-inferiority: half a Dice point."""
 
+_BLOCK = 500  # resamples
 _DECIMALS = 12  # 0.855 - 0.86 + 0.005 is to be zero, and not what floating point makes of it
 
 Values = Sequence[float] | np.ndarray
@@ -125,25 +128,52 @@ def bootstrap(
         return Interval(float(values[0]), float(values[0]))
     random = np.random.default_rng(seed)
     drawn = random.integers(0, len(values), (resamples, len(values)))
-    means = values[drawn].mean(1)
-    low, high = (_bca_share(values, means, tail) for tail in _tails(confidence))
-    return Interval(*(float(end) for end in np.quantile(means, (low, high))))
+    left_out = (values.sum() - values) / (len(values) - 1)
+    return _bca(values.mean(), values[drawn].mean(1), left_out, confidence)
 
 
-def _tails(confidence: float) -> tuple[float, float]:
-    return (1 - confidence) / 2, (1 + confidence) / 2
+def bootstrap_sums(
+    parts: np.ndarray,
+    figures: Callable[[np.ndarray], np.ndarray],
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> list[Interval]:
+    """The BCa intervals of figures of a sum over units, as of a pooled confusion matrix.
+
+    Parameters
+    ----------
+    parts : what each unit adds to the sum: [units, ...].
+    figures : of sums [n, ...] their figures [n, figures], nan where undefined. Resamples in
+        which a figure is undefined do not count for it; its interval is nan where it is itself.
+    """
+    units = len(parts)
+    random = np.random.default_rng(seed)
+    drawn = random.multinomial(units, np.full(units, 1 / units), resamples)
+    # in blocks: of many classes and seeds all sums together would not fit the memory
+    blocks = np.array_split(drawn, math.ceil(resamples / _BLOCK))
+    resampled = np.concatenate([figures(np.tensordot(block, parts, 1)) for block in blocks])
+    whole = parts.sum(0)
+    found, left_out = figures(whole[None])[0], figures(whole - parts)
+    columns = zip(found, resampled.T, left_out.T, strict=True)
+    return [_bca(*column, confidence) for column in columns]
 
 
-def _bca_share(values: np.ndarray, means: np.ndarray, tail: float) -> float:
-    """Which quantile of the resampled means is the interval's end (Efron 1987, equation 6.8)."""
-    mean = values.mean()
-    below = (np.mean(means < mean) + np.mean(means <= mean)) / 2
-    bias = stats.norm.ppf(below)
-    # for a mean, the jackknife's skewness is that of the values themselves, turned round
-    left_out = mean - (values.sum() - values) / (len(values) - 1)
-    acceleration = np.sum(left_out**3) / (6 * np.sum(left_out**2) ** 1.5)
-    moved = bias + stats.norm.ppf(tail)
-    return float(stats.norm.cdf(bias + moved / (1 - acceleration * moved)))
+def _bca(found: float, resampled: np.ndarray, left_out: np.ndarray, confidence: float) -> Interval:
+    """Efron 1987, equation 6.8. ``left_out``: the figure without each unit in turn."""
+    resampled, left_out = (each[~np.isnan(each)] for each in (resampled, left_out))
+    if math.isnan(found) or not resampled.size or np.ptp(resampled) == 0:
+        return Interval(float(found), float(found))
+    below = (np.mean(resampled < found) + np.mean(resampled <= found)) / 2
+    # a figure that no resample reaches has no bias in numbers; half a resample is the next
+    half = 0.5 / len(resampled)
+    bias = stats.norm.ppf(np.clip(below, half, 1 - half))
+    moves = left_out.mean() - left_out
+    spread = np.sum(moves**2) ** 1.5
+    acceleration = np.sum(moves**3) / (6 * spread) if spread else 0.0
+    moved = bias + stats.norm.ppf([(1 - confidence) / 2, (1 + confidence) / 2])
+    shares = stats.norm.cdf(bias + moved / (1 - acceleration * moved))
+    return Interval(*np.quantile(resampled, shares).tolist())
 
 
 def compare(first: Mapping[str, float], second: Mapping[str, float], seed: int = 0) -> Comparison:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from KDSegmentationLogic.evaluation.confusion import confusion_matrix, pixel_figures
+from KDSegmentationLogic.evaluation.confusion import confusion_matrix, figures_of, pixel_figures
 
 CLASSES = 4
 
@@ -160,3 +161,15 @@ def test_an_index_that_is_no_class_is_refused(wrong: np.ndarray) -> None:
 def test_label_maps_of_other_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="differ"):
         confusion_matrix(np.zeros((2, 3), int), np.zeros((3, 2), int), 2)
+
+
+def test_many_matrices_at_once_have_the_figures_of_each() -> None:
+    empty, one_class = np.zeros((CLASSES, CLASSES)), np.diag([7, 0, 0, 0])
+    matrices = [empty, one_class, *(confusion_matrix(*maps(seed), CLASSES) for seed in (0, 1))]
+
+    found = figures_of(np.array(matrices).reshape(2, 2, CLASSES, CLASSES))
+
+    expected = [astuple(pixel_figures(matrix)) for matrix in matrices]
+    assert found.reshape(4, 4) == pytest.approx(np.array(expected), nan_ok=True)
+    assert np.isnan(found[0, 0]).all()
+    assert found[0, 1] == pytest.approx([1, 1, 1, math.nan], nan_ok=True)

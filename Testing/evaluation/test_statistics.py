@@ -11,6 +11,7 @@ from scipy import stats
 from KDSegmentationLogic.evaluation.statistics import (
     Interval,
     bootstrap,
+    bootstrap_sums,
     by_unit,
     compare,
     holm,
@@ -124,6 +125,51 @@ def test_a_comparison_turned_round_changes_its_sign_only(values: list[float]) ->
     there, back = compare(scores(values), zero), compare(zero, scores(values))
     assert there.difference == pytest.approx(-back.difference)
     assert there.p_value == pytest.approx(back.p_value)
+
+
+def ratio(sums: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return sums[:, :1] / sums[:, 1:]
+
+
+def test_the_interval_of_a_ratio_of_sums_is_that_of_scipy() -> None:
+    random = np.random.default_rng(5)
+    sizes = random.exponential(100, 24)
+    right = sizes * random.uniform(0.5, 1, 24)
+    expected = stats.bootstrap(
+        (right, sizes),
+        lambda a, b, axis: a.sum(axis) / b.sum(axis),
+        paired=True,
+        n_resamples=20000,
+        method="BCa",
+    ).confidence_interval
+
+    (found,) = bootstrap_sums(np.stack([right, sizes], 1), ratio, resamples=20000)
+
+    width = expected.high - expected.low
+    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.05 * width)
+
+
+def test_resamples_in_which_a_figure_is_undefined_do_not_count() -> None:
+    # a third of the units has nothing to divide by
+    values = np.array([[0.2, 1], [0.6, 1], [0, 0]])
+
+    (found,) = bootstrap_sums(values, ratio)
+
+    assert (found.low, found.high) == pytest.approx((0.2, 0.6))
+
+
+def test_a_figure_that_is_undefined_has_no_interval() -> None:
+    (found,) = bootstrap_sums(np.zeros((4, 2)), ratio)
+
+    assert np.isnan([found.low, found.high]).all()
+
+
+@pytest.mark.parametrize("units", [1, 3])
+def test_units_that_are_alike_have_an_interval_of_no_width(units: int) -> None:
+    (found,) = bootstrap_sums(np.full((units, 2), [3.0, 4.0]), ratio)
+
+    assert found == Interval(0.75, 0.75)
 
 
 def test_models_of_other_cases_are_not_paired() -> None:
