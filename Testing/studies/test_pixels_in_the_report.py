@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from KDSegmentationLogic.studies.reporting.page import Table, Text
 from KDSegmentationLogic.studies.reporting.pixels import pixels
 from KDSegmentationLogic.studies.results import Assessed, ResultStore
 from Testing.making import tiny_student
-from Testing.studies.made_results import made_run
+from Testing.studies.made_results import CASES, made_run
 
 pytest.importorskip("matplotlib", reason="needs matplotlib")
+
+Counts = tuple[tuple[int, ...], ...]
 
 RIGHT = ((90, 0, 0), (0, 10, 0), (0, 0, 0))
 HALF = ((90, 0, 0), (5, 5, 0), (0, 0, 0))
@@ -29,16 +32,25 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
     return gather(made_run(tmp_path_factory.mktemp("run")), "the plan", "kdseg study run")
 
 
-def counted(content: Content) -> Content:
-    """All pixels right but for the baseline, which finds half of the one structure there is."""
+def of_their_own(case: str, group: Group) -> Counts:
+    """Each patient's two cases alike; in all of them the student has 5 of 100 pixels more."""
+    right = 20 + 2 * (CASES.index(case) // 2) + (5 if group.role == "student" else 0)
+    return ((50, 0, 0), (50 - right, right, 0), (0, 0, 0))
 
+
+def alike(_case: str, group: Group) -> Counts:
+    """All pixels right but for the baseline, which finds half of the one structure there is."""
+    return HALF if group.role == "baseline" else RIGHT
+
+
+def counted(content: Content, counts: Callable[[str, Group], Counts] = alike) -> Content:
     def group_of(group: Group) -> Group:
-        matrix = HALF if group.role == "baseline" else RIGHT
         runs = []
         for run in group.runs:
             results = {
                 split: replace(
-                    found, cases=tuple(replace(case, confusion=matrix) for case in found.cases)
+                    found,
+                    cases=tuple(replace(c, confusion=counts(c.case, group)) for c in found.cases),
                 )
                 for split, found in run.results.items()
             }
@@ -46,6 +58,11 @@ def counted(content: Content) -> Content:
         return replace(group, runs=tuple(runs))
 
     return replace(content, groups=tuple(group_of(group) for group in content.groups))
+
+
+def interval(cell: str) -> tuple[float, float]:
+    low, high = cell.partition("(")[2].rstrip(")").split(" to ")
+    return float(low), float(high)
 
 
 def row(table: Table, arm: str) -> dict[str, str]:
@@ -65,13 +82,48 @@ def test_the_figures_are_in_percent_with_the_gain_over_the_baseline(
 
     assert table is not None
     found = list(row(table, "student").values())
-    assert found[3] == "100.00 ± 0.00"
-    assert found[4] == "+5.00"
+    # of cases that are all alike the interval is the figure itself
+    assert found[3] == "100.00 ± 0.00 (100.00 to 100.00)"
+    assert found[4] == "+5.00 (+5.00 to +5.00)"
     iou = 100 * (90 / 95 + 5 / 10) / 2
-    assert found[6] == f"{100 - iou:+.2f}"
+    assert found[6].startswith(f"{100 - iou:+.2f} (")
     plain = list(row(table, "plain").values())
-    assert plain[5] == f"{iou:.2f} ± 0.00"
+    assert plain[5] == f"{iou:.2f} ± 0.00 ({iou:.2f} to {iou:.2f})"
     assert plain[4] == "–"
+
+
+@pytest.mark.parametrize("per_case", [False, True])
+def test_a_gain_is_that_of_the_same_patients_on_both_sides(
+    content: Content, per_case: bool
+) -> None:
+    table = pixels(counted(content, of_their_own), per_case)
+
+    assert table is not None
+    found = list(row(table, "student").values())
+    low, high = interval(found[3])
+    assert low < 82 - 1 < 82 + 1 < high
+    assert found[4] == "+5.00 (+5.00 to +5.00)"
+
+
+def test_the_interval_is_over_patients_and_not_over_their_cases(content: Content) -> None:
+    def width(content: Content) -> float:
+        table = pixels(counted(content, of_their_own))
+        assert table is not None
+        low, high = interval(list(row(table, "plain").values())[3])
+        return high - low
+
+    # two cases of a patient that are alike tell no more than one
+    assert width(content) == pytest.approx(2**0.5 * width(replace(content, patients={})), rel=0.1)
+
+
+def test_a_figure_that_is_undefined_has_no_interval(content: Content) -> None:
+    nothing_there = ((100, 0, 0), (0, 0, 0), (0, 0, 0))
+
+    table = pixels(counted(content, lambda *_: nothing_there), per_case=True)
+
+    assert table is not None
+    *_, kappa, gain = row(table, "student").values()
+    assert (kappa, gain) == ("–", "–")
 
 
 def test_the_page_shows_both_tables(content: Content) -> None:
