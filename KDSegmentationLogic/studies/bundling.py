@@ -19,7 +19,6 @@ from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.definition import Arm, Kind, Study
 from KDSegmentationLogic.studies.stages import read_cases
-from KDSegmentationLogic.training.cases import spacing_of
 from KDSegmentationLogic.training.dataset import Dataset
 from KDSegmentationLogic.training.validation import case_probabilities
 
@@ -114,12 +113,11 @@ def common_temperature(
         for arm, network in zip(arms, networks, strict=True)
     ]
     margin = study.evaluation.foreground_margin
-    files = dataset.split("val")
-    cases = read_cases(study, folder, files, Monitor())
+    cases = read_cases(study, folder, dataset.split("val"), Monitor())
     given: list[list[np.ndarray]] = [[] for _ in runners]
     truth = []
-    for case, file in zip(cases, files, strict=True):
-        near = near_structures(case.labels, spacing_of(file, study.grid), margin)
+    for case in cases:
+        near = near_structures(case.labels, case.spacing, margin)
         truth.append(case.labels[near])
         for found, runner in zip(given, runners, strict=True):
             image = case.seen_by(study.sees(arms[0]))

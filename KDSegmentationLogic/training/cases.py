@@ -24,7 +24,7 @@ class TrainingCase:
     """image: float32 [c, z, y, x]; labels: class indices, uint8 [z, y, x], 0 background;
     from a teacher where there is one, soft: its probabilities, uint16 [k, z, y, x], and
     deviation: the standard deviation over its members, uint8, both as ``quantised`` has them;
-    spacing: (z, y, x) of the study's grid in mm, 1 each where images keep their own.
+    spacing: (z, y, x), see ``spacing_of``.
 
     Its image holds all channels of a study; a network may see only some of them (``seen_by``)."""
 
@@ -95,8 +95,7 @@ def load_cases(
             return _prepare(case, channels, grid, values, monitor)
 
         arrays = store.load(case, make, monitor) if store else make()
-        spacing = grid.spacing[::-1] if grid.spacing else (1.0, 1.0, 1.0)
-        cases.append(TrainingCase(case.name, *arrays, spacing=spacing))
+        cases.append(TrainingCase(case.name, *arrays, spacing=spacing_of(case, grid)))
         monitor.report(number / len(files), f"read {case.name}")
     return cases
 
@@ -122,10 +121,14 @@ def read_images(case: CaseFiles, monitor: Monitor) -> list[sitk.Image]:
 
 
 def spacing_of(case: CaseFiles, grid: Grid) -> tuple[float, float, float]:
-    """(z, y, x) of a labelled case's arrays, in mm; 1 each where its pixels have no length."""
+    """(z, y, x) of a case's arrays, in mm; 1 each where its pixels have no length.
+
+    Also 1 each of a case without labels on a grid that keeps each image's spacing.
+    """
     if grid.spacing is not None:
         return grid.spacing[::-1]
-    assert case.labels is not None
+    if case.labels is None:
+        return (1.0, 1.0, 1.0)
     labels = read_labels(case.labels)
     if not has_physical_spacing(labels):
         return (1.0, 1.0, 1.0)
