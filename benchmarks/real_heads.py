@@ -124,15 +124,18 @@ def against_tissue_maps(
 
 def between_contrasts(
     labels: Mapping[str, sitk.Image], names: Mapping[str, int]
-) -> dict[str, dict[str, float]]:
-    """Dice of each structure for each pair of contrasts, ``FIRST-SECOND``."""
+) -> dict[str, dict[str, float | None]]:
+    """Dice of each structure for each pair of contrasts, ``FIRST-SECOND``; none where neither
+    has it."""
     from KDSegmentationLogic.evaluation.structures import compare_labels
 
     by_value = {value: name for name, value in names.items()}
     result = {}
     for (first, one), (second, other) in itertools.combinations(labels.items(), 2):
         compared = compare_labels(one, other, by_value)
-        result[f"{first}-{second}"] = {r.name: r.dice for r in compared}
+        result[f"{first}-{second}"] = {
+            r.name: None if r.presence == "absent" else r.dice for r in compared
+        }
     return result
 
 
@@ -164,7 +167,7 @@ def as_markdown(found: Mapping[str, Any]) -> str:
             lines += [f"| contrasts | {' | '.join(structures)} |"]
             lines += ["|---" + "|---:" * len(structures) + "|"]
             for pair, dice in pairs.items():
-                lines.append(f"| {pair} | {' | '.join(f'{d:.3f}' for d in dice.values())} |")
+                lines.append(f"| {pair} | {' | '.join(map(_shown, dice.values()))} |")
     return "\n".join(lines) + "\n"
 
 
@@ -202,6 +205,10 @@ def draw(
         row[0].set_ylabel(name)
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def _shown(dice: float | None) -> str:
+    return "–" if dice is None else f"{dice:.3f}"
 
 
 def _origin(axis: int) -> Any:

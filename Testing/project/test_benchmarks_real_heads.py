@@ -83,6 +83,14 @@ def test_contrasts_are_compared_structure_by_structure(
     assert found["T1-FLAIR"]["Basal ganglia and thalami"] == 0.0
 
 
+def test_a_structure_that_neither_contrast_has_is_no_agreement(
+    real_heads: ModuleType, head: np.ndarray
+) -> None:
+    labels = {"T1": as_image(head), "T2": as_image(head)}
+    found = real_heads.between_contrasts(labels, {**NAMES, "Brain stem": 5})
+    assert found["T1-T2"]["Brain stem"] is None
+
+
 def test_patients_are_found_by_their_contrasts(real_heads: ModuleType, tmp_path: Path) -> None:
     for name in ("patient07_T2", "patient07_T1", "patient07_seg", "patient26_T1"):
         (tmp_path / f"{name}.nii.gz").touch()
