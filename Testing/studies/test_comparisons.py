@@ -78,6 +78,39 @@ def test_teachers_of_other_losses_take_that_place_where_none_has_the_students(
     assert baselines(others) == {"volume, a teacher of its network with other label losses"}
 
 
+def test_a_student_is_held_against_the_baseline_of_its_own_schedule(content: Content) -> None:
+    student, plain = (
+        next(group for group in content.groups if group.name == name)
+        for name in ("student", "plain")
+    )
+    long = [replace(student, name="student-long"), replace(plain, name="plain-long")]
+    long = [replace(group, course="longer") for group in long]
+    pairs = {
+        (answer.first, answer.second)
+        for answer in answers(replace(content, groups=(*content.groups, *long)), DICE)
+        if answer.claim == "student against labels alone"
+    }
+    assert pairs == {("student", "plain"), ("student-long", "plain-long")}
+
+
+def test_a_baseline_of_another_schedule_is_called_so(content: Content) -> None:
+    groups = [replace(g, course="longer") if g.name == "plain" else g for g in content.groups]
+    assert baselines(replace(content, groups=tuple(groups))) == {"plain, trained otherwise"}
+
+
+def test_targets_are_compared_under_one_schedule(content: Content) -> None:
+    student = next(group for group in content.groups if group.name == "student")
+    longer = replace(student, name="longer", course="longer")
+    elsewhere = replace(student, name="out-of-fold", out_of_fold=True)
+    groups = (*content.groups, longer, elsewhere)
+    names = {"student", "longer", "out-of-fold"}
+    pairs = {(a.first, a.second) for a in answers(replace(content, groups=groups), DICE)}
+    assert {pair for pair in pairs if set(pair) <= names} == {
+        ("longer", "student"),
+        ("student", "out-of-fold"),
+    }
+
+
 def test_networks_of_folds_are_nobodys_baseline(content: Content) -> None:
     folds = of_the_students_network(content, slices={"folds": True}, volume={})
     assert baselines(folds) == {"volume, a teacher of its network with other label losses"}
@@ -90,6 +123,17 @@ def test_arms_of_a_study_are_known_by_their_folds_and_label_losses(tmp_path: Pat
     assert (groups["slices"].folds, groups["volume"].folds) == (True, False)
     assert groups["volume"].label_losses == {"cross_entropy"}
     assert groups["student"].label_losses == groups["plain"].label_losses == {"dice"}
+
+
+def test_arms_of_other_steps_are_of_another_course_and_those_of_other_losses_are_not(
+    tmp_path: Path,
+) -> None:
+    student, plain = study().students
+    longer = replace(plain, name="longer", schedule=replace(plain.schedule, steps=7))
+    folder = made_run(tmp_path, of=replace(study(), students=(student, plain, longer)))
+    course = {group.name: group.course for group in gather(folder, "", "").groups}
+    assert student.schedule.losses != plain.schedule.losses
+    assert course["student"] == course["plain"] != course["longer"]
 
 
 def test_students_of_other_losses_are_held_against_the_first_of_them(content: Content) -> None:

@@ -112,13 +112,14 @@ def answers(content: Content, metric: Metric) -> list[Answer]:
     """All comparisons of a study by one metric, claim by claim:
 
     - each ensemble against the mean of its members, and against the best of them by validation;
-    - each student (mean over its seeds) against the baselines of the same network, or else
-      against the teachers of that network, of the same label losses where there are such;
+    - each student (mean over its seeds) against the baselines of the same network, of the same
+      schedule where there are such, or else against the teachers of that network, of the same
+      label losses where there are such;
     - each student against the ensemble (or the single teachers, run by run) that it learnt
       from, with non-inferiority in Dice;
-    - students that differ in where their targets come from against each other;
-    - students of the same targets, which differ in their losses, against the first of them in
-      the study file: all against all would be so many tests that none could count;
+    - students of one schedule that differ in where their targets come from against each other;
+    - students of the same targets, which differ in their losses or schedule, against the first of
+      them in the study file: all against all would be so many tests that none could count;
     - ensembles against each other.
 
     The p-values of each claim are corrected for their number on their own: each claim stands by
@@ -200,7 +201,7 @@ def _corrected(answers: Sequence[Answer], claim: Claim) -> list[Answer]:
 
 
 def _beside_each_other(students: Sequence[Group]) -> list[tuple[Claim, Group, Group]]:
-    """Pairs of one network, of which either differs in its targets, or the second in its losses."""
+    """Pairs of one network: of other targets and one schedule, or of the same targets."""
     pairs: list[tuple[Claim, Group, Group]] = []
     seen = set()
     for number, first in enumerate(students):
@@ -211,7 +212,8 @@ def _beside_each_other(students: Sequence[Group]) -> list[tuple[Claim, Group, Gr
             if first.network != second.network:
                 continue
             if _targets(second) != kind:
-                pairs.append(("students of different targets", first, second))
+                if first.course == second.course:
+                    pairs.append(("students of different targets", first, second))
             elif leads:
                 pairs.append(("students of the same targets", second, first))
     return pairs
@@ -241,15 +243,21 @@ def _baselines(content: Content, student: Group) -> dict[str, Group]:
     Of the teachers those with the student's label losses, where there are any. Networks of folds
     are left out: they saw a part of the cases only.
     """
+    found = content.baselines_of(student)
+    if found:
+        return {_called(baseline, student): baseline for baseline in found}
     alike = [
         group
-        for group in content.of_role("baseline", "member")
+        for group in content.of_role("member")
         if group.network == student.network and not group.folds
     ]
-    baselines = {group.name: group for group in alike if group.role == "baseline"}
     same = [group for group in alike if group.label_losses == student.label_losses]
     what = "and label losses" if same else "with other label losses"
-    return baselines or {f"{g.name}, a teacher of its network {what}": g for g in same or alike}
+    return {f"{g.name}, a teacher of its network {what}": g for g in same or alike}
+
+
+def _called(baseline: Group, student: Group) -> str:
+    return baseline.name + ("" if baseline.course == student.course else ", trained otherwise")
 
 
 def _between(content: Content, claim: Claim, first: Group, second: Group) -> _Question:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from KDSegmentationLogic.bundles.decoding import decode
+from KDSegmentationLogic.bundles.decoding import decode, encode
 from KDSegmentationLogic.errors import UsageError
 from KDSegmentationLogic.evaluation.calibration import Reliability
 from KDSegmentationLogic.evaluation.statistics import by_unit
@@ -52,8 +52,8 @@ class Group:
     members : of an ensemble, the names of its members' runs. distils : of a student, the
     ensemble's name; of one that learns from single members the name of their arm. meanwhile :
     from a teacher in training. network : architecture and arguments, by which like is compared
-    with like. label_losses : the names of its losses on labels. folds : each of its runs left
-    some training cases out.
+    with like, as by its course, the schedule but for the losses. label_losses : the names of its
+    losses on labels. folds : each of its runs left some training cases out.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Group:
     meanwhile: bool = False
     label_losses: frozenset[str] = frozenset()
     folds: bool = False
+    course: str = ""
 
     def has(self, split: str) -> bool:
         return any(split in run.results for run in self.runs)
@@ -120,6 +121,15 @@ class Content:
     def of_role(self, *roles: Role) -> list[Group]:
         """The measured groups of these roles, in the study's order."""
         return [g for g in self.groups if g.role in roles and g.has(self.decisive)]
+
+    def baselines_of(self, student: Group) -> list[Group]:
+        """The same network from labels alone, trained in the same course where there is such."""
+        alike = [
+            group
+            for group in self.of_role("baseline")
+            if group.network == student.network and not group.folds
+        ]
+        return [group for group in alike if group.course == student.course] or alike
 
     def run(self, name: str) -> Run:
         return next(run for group in self.groups for run in group.runs if run.name == name)
@@ -226,6 +236,7 @@ def _groups(folder: RunFolder, models: dict[str, Run], split: str) -> tuple[list
                 meanwhile=bool(distils and distils.meanwhile),
                 label_losses=_label_losses(arm),
                 folds=bool(arm.folds),
+                course=_course(arm),
             )
         )
     for arm in study.teachers:
@@ -245,9 +256,17 @@ def _groups(folder: RunFolder, models: dict[str, Run], split: str) -> tuple[list
                 network=_network(folder, arm),
                 label_losses=_label_losses(arm),
                 folds=bool(arm.folds),
+                course=_course(arm),
             )
         )
     return groups, missing
+
+
+def _course(arm: Arm) -> str:
+    """How an arm is trained, but for the losses, as one text."""
+    course = encode(arm.schedule)
+    del course["losses"]
+    return json.dumps(course, sort_keys=True)
 
 
 def _label_losses(arm: Arm) -> frozenset[str]:

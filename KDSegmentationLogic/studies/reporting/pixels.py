@@ -28,7 +28,7 @@ def pixels(content: Content, per_case: bool = False) -> Table | None:
     counts = {group.name: _Counts.of(content, group, per_case) for group in groups}
     rows = []
     for group in groups:
-        alone = next((b for b in groups if _is_baseline_of(b, group)), None)
+        alone = next(iter(content.baselines_of(group)), None) if group.role == "student" else None
         own = counts[group.name]
         cells = [over_runs(values, 2) for values in own.of_runs().T.tolist()]
         cells = _with_intervals(cells, bootstrap_sums(own.parts, own.mean))
@@ -117,11 +117,6 @@ def _with_intervals(cells: list[str], intervals: list[Interval], sign: str = "")
         cell if cell == DASH else f"{cell} ({_text(found.low, sign)} to {_text(found.high, sign)})"
         for cell, found in zip(cells, intervals, strict=True)
     ]
-
-
-def _is_baseline_of(baseline: Group, group: Group) -> bool:
-    same = baseline.network == group.network and not baseline.folds
-    return baseline.role == "baseline" and group.role == "student" and same
 
 
 def _text(value: float, sign: str) -> str:
