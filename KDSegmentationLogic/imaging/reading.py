@@ -96,6 +96,11 @@ def read_channels(paths: Sequence[Path | str], monitor: Monitor | None = None) -
     return on_one_grid(images, [path.name for path in files], monitor or Monitor())
 
 
+def channel_count(paths: Sequence[Path]) -> int:
+    """How many channels ``read_channels`` would give, by the files' headers alone."""
+    return _stacked(paths[0]) if len(paths) == 1 else len(paths)
+
+
 def read_labels(path: Path | str) -> sitk.Image:
     """Read a label map: UInt8, or UInt16 where a label exceeds 255.
 

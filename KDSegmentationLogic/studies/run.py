@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from KDSegmentationLogic.errors import DatasetError, UsageError
+from KDSegmentationLogic.imaging.reading import channel_count
 from KDSegmentationLogic.inference.engines.registry import available_cores, choose_device
 from KDSegmentationLogic.progress import Monitor
 from KDSegmentationLogic.studies.artefacts import RunFolder
@@ -60,6 +61,7 @@ def run_study(
     run = RunFolder(folder.resolve(), study)
     dataset = dataset_of(study, data)
     _check_lists(dataset, wanted)
+    _check_channels(dataset, len(study.channels))
     if trained_only and not ready(run):
         raise UsageError(
             f"No ensemble, student or baseline of {study_file} is trained in {run.root}.",
@@ -115,6 +117,17 @@ def _check_lists(dataset: Dataset, wanted: Sequence[str]) -> None:
                 if without
                 else f"There is no case under {which}.",
                 f"List labelled cases there in splits.json, or stop before the stage {stage}.",
+            )
+
+
+def _check_channels(dataset: Dataset, channels: int) -> None:
+    """A test case in one 4-D file would be found to lack a channel when all is trained."""
+    for case in dict.fromkeys(name for names in dataset.splits.values() for name in names):
+        held = channel_count(dataset.cases[case].images)
+        if held != channels:
+            raise DatasetError(
+                f"The case {case} has {held} channel(s), the study has {channels}.",
+                "Complete the case, or take it off the lists.",
             )
 
 

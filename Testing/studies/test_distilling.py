@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 
 from KDSegmentationLogic.bundles.bundle import load_bundle
@@ -179,6 +180,19 @@ def test_cases_that_are_missed_at_the_end_are_missed_before_the_training(
     lists.write_text(json.dumps(SPLITS), "utf-8")
     (tmp_path / "Task99_Made" / "labelsTr" / f"{SPLITS[split][0]}.nii.gz").unlink()
     with pytest.raises(DatasetError, match=f"{SPLITS[split][0]}, under '{split}'.*, has no labels"):
+        run_study(tmp_path / "study.yaml", tmp_path, tmp_path / "run")
+
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_test_case_of_other_channels_is_named_before_the_training(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "Task99_Made")
+    write_study(tmp_path / "study.yaml")
+    case = SPLITS["test"][0]
+    path = str(tmp_path / "Task99_Made" / "imagesTr" / f"{case}.nii.gz")
+    sitk.WriteImage(sitk.JoinSeries([sitk.ReadImage(path)] * 2), path)
+
+    with pytest.raises(DatasetError, match=rf"{case} has 2 channel\(s\), the study has 1"):
         run_study(tmp_path / "study.yaml", tmp_path, tmp_path / "run")
 
     assert not (tmp_path / "run").exists()
