@@ -18,7 +18,6 @@ Structures are known by the names of the model's labels.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import itertools
 import json
 import sys
@@ -33,7 +32,6 @@ ROOT = Path(__file__).resolve().parent.parent
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)  # in place of this folder, whose modules are benchmarks.* here
 
-TEMPLATE = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 CEREBRUM_ABOVE_MM = 12.0
 TISSUES = {
     "white matter": ("White matter",),
@@ -62,11 +60,15 @@ def main() -> int:
 def measured(folder: Path, patients: Path | None, output: Path) -> dict[str, Any]:
     """Both checks of one model; pictures are written to ``output``."""
     from KDSegmentationLogic.bundles.bundle import load_bundle
+    from KDSegmentationLogic.commands.demo import template_file
     from KDSegmentationLogic.imaging.reading import read_image
     from KDSegmentationLogic.inference.pipeline import Predictor
 
     bundle = load_bundle(folder)
     names = {label.name: label.value for label in bundle.description.labels}
+    missing = {structure for parts in TISSUES.values() for structure in parts} - set(names)
+    if missing:
+        raise SystemExit(f"{folder} does not know {', '.join(sorted(missing))}.")
     colours = {label.value: label.color for label in bundle.description.labels}
     predictor = Predictor(bundle)
 
@@ -74,10 +76,11 @@ def measured(folder: Path, patients: Path | None, output: Path) -> dict[str, Any
         image = read_image(path)
         return image, predictor.segment([image]).labels
 
-    image, labels = segment(_template("t1"))
+    template = template_file()
+    image, labels = segment(template)
     maps = {
-        "white matter": read_image(_template("wm")),
-        "grey matter": read_image(_template("gm")),
+        tissue: read_image(template.with_name(template.name.replace("_t1_", f"_{short}_")))
+        for tissue, short in (("white matter", "wm"), ("grey matter", "gm"))
     }
     result: dict[str, Any] = {"template": against_tissue_maps(labels, maps, names)}
     draw({"ICBM 152": (image, labels)}, colours, output / f"{folder.name}-template.png")
@@ -94,8 +97,8 @@ def measured(folder: Path, patients: Path | None, output: Path) -> dict[str, Any
 
 def against_tissue_maps(
     labels: sitk.Image, maps: Mapping[str, sitk.Image], names: Mapping[str, int]
-) -> dict[str, dict[str, float]]:
-    """Dice, HD95 (mm) and volumes (mL) of the cerebrum's two tissues.
+) -> dict[str, dict[str, float | None]]:
+    """Dice, HD95 (mm; none where the model found nothing) and volumes (mL) of both tissues.
 
     Parameters
     ----------
@@ -115,7 +118,7 @@ def against_tissue_maps(
         compared = compare_masks(said, known, spacing)
         result[tissue] = {
             "dice": compared.dice,
-            "hd95": compared.hd95,
+            "hd95": compared.hd95 if compared.presence == "both" else None,
             "volume_ml": compared.prediction_volume / 1000,
             "reference_ml": compared.reference_volume / 1000,
         }
@@ -140,10 +143,11 @@ def between_contrasts(
 
 
 def patients_in(folder: Path) -> dict[str, dict[str, Path]]:
-    """The files of each patient by contrast, in the order of ``CONTRASTS``."""
+    """The files of each patient of two contrasts or more, in the order of ``CONTRASTS``."""
     names = sorted({path.name.rsplit("_", 1)[0] for path in folder.glob("*_T1.nii.gz")})
     files = {n: {c: folder / f"{n}_{c}.nii.gz" for c in CONTRASTS} for n in names}
-    return {n: {c: p for c, p in found.items() if p.is_file()} for n, found in files.items()}
+    there = {n: {c: p for c, p in found.items() if p.is_file()} for n, found in files.items()}
+    return {name: found for name, found in there.items() if len(found) > 1}
 
 
 def as_markdown(found: Mapping[str, Any]) -> str:
@@ -157,7 +161,7 @@ def as_markdown(found: Mapping[str, Any]) -> str:
     for model, result in found.items():
         for tissue, row in result["template"].items():
             lines.append(
-                f"| {model} | {tissue} | {row['dice']:.3f} | {row['hd95']:.1f} |"
+                f"| {model} | {tissue} | {row['dice']:.3f} | {_shown(row['hd95'], 1)} |"
                 f" {row['volume_ml']:.0f} | {row['reference_ml']:.0f} |"
             )
     for model, result in found.items():
@@ -207,8 +211,8 @@ def draw(
     plt.close(figure)
 
 
-def _shown(dice: float | None) -> str:
-    return "–" if dice is None else f"{dice:.3f}"
+def _shown(figure: float | None, digits: int = 3) -> str:
+    return "–" if figure is None else f"{figure:.{digits}f}"
 
 
 def _origin(axis: int) -> Any:
@@ -218,13 +222,6 @@ def _origin(axis: int) -> Any:
 
 def _first_plane_above(labels: sitk.Image, z_mm: float) -> int:
     return int(np.ceil((z_mm - labels.GetOrigin()[2]) / labels.GetSpacing()[2]))
-
-
-def _template(kind: str) -> Path:
-    spec = importlib.util.find_spec("nilearn")
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("The template comes with the package nilearn: pip install nilearn")
-    return Path(spec.submodule_search_locations[0]) / "datasets" / "data" / TEMPLATE.format(kind)
 
 
 if __name__ == "__main__":
