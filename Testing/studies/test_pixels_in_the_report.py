@@ -15,6 +15,7 @@ from KDSegmentationLogic.studies.report import build_page
 from KDSegmentationLogic.studies.reporting.content import Content, Group, gather
 from KDSegmentationLogic.studies.reporting.page import Table, Text
 from KDSegmentationLogic.studies.reporting.pixels import pixels
+from KDSegmentationLogic.studies.reporting.tables import DASH
 from KDSegmentationLogic.studies.results import Assessed, ResultStore
 from Testing.making import tiny_student
 from Testing.studies.made_results import CASES, made_run
@@ -68,6 +69,18 @@ def interval(cell: str) -> tuple[float, float]:
 def row(table: Table, arm: str) -> dict[str, str]:
     (found,) = (row for row in table.rows if row[0] == arm)
     return dict(zip([f"{i}{name}" for i, name in enumerate(table.head)], found, strict=True))
+
+
+def test_a_baseline_of_another_schedule_gives_no_gain(content: Content) -> None:
+    made = counted(content)
+    longer = [replace(g, course="longer") if g.name == "plain" else g for g in made.groups]
+
+    table = pixels(replace(made, groups=tuple(longer)))
+
+    assert table is not None
+    found = list(row(table, "student").values())
+    assert found[3].startswith("100.00")
+    assert found[4] == DASH
 
 
 def test_a_study_that_does_not_ask_has_no_such_table(content: Content) -> None:

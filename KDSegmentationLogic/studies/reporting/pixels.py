@@ -28,7 +28,7 @@ def pixels(content: Content, per_case: bool = False) -> Table | None:
     counts = {group.name: _Counts.of(content, group, per_case) for group in groups}
     rows = []
     for group in groups:
-        alone = next(iter(content.baselines_of(group)), None) if group.role == "student" else None
+        alone = _alone(content, group) if group.role == "student" else None
         own = counts[group.name]
         cells = [over_runs(values, 2) for values in own.of_runs().T.tolist()]
         cells = _with_intervals(cells, bootstrap_sums(own.parts, own.mean))
@@ -42,8 +42,8 @@ def pixels(content: Content, per_case: bool = False) -> Table | None:
         f"From the pixels' confusion matrix: {over}. Background counts as a class; a class that "
         "neither reference nor prediction has is left out, and a case without any structure in "
         "both has no kappa. ± is the standard deviation over seeds. Gain: over the same network "
-        "alone, in percentage points. In brackets: 95 % intervals over patients (BCa bootstrap); "
-        "of a gain the same patients are drawn on both sides."
+        "alone, of the same schedule, in percentage points. In brackets: 95 % intervals over "
+        "patients (BCa bootstrap); of a gain the same patients are drawn on both sides."
     )
     what = "case by case" if per_case else "all pixels"
     return Table(f"Pixels, {split} cases, {what}", head, rows, note, folded=per_case)
@@ -117,6 +117,12 @@ def _with_intervals(cells: list[str], intervals: list[Interval], sign: str = "")
         cell if cell == DASH else f"{cell} ({_text(found.low, sign)} to {_text(found.high, sign)})"
         for cell, found in zip(cells, intervals, strict=True)
     ]
+
+
+def _alone(content: Content, student: Group) -> Group | None:
+    """What a gain is over; of another schedule it would be that of the schedule, too."""
+    alike = content.baselines_of(student)
+    return next((group for group in alike if group.course == student.course), None)
 
 
 def _text(value: float, sign: str) -> str:
