@@ -222,7 +222,7 @@ def check_pair(study: Study, student: Arm) -> None:
     differing = [
         name
         for one, other, names in (
-            (student, teacher, ("patch", "views", "fold", "folds")),
+            (student, teacher, ("patch", "views", "fold", "folds", "share")),
             (student.schedule, teacher.schedule, _SHARED),
         )
         for name in names

@@ -101,6 +101,8 @@ class Arm:
         are background to it. Several such teachers are merged for a student of all of them.
     folds : train once a fold, without the cases of that fold (whose patients stay together);
         called ``<name>-f<fold>``. ``fold`` is set in each run and not in a study file.
+    share : of the training patients, those that it learns from; always the same ones of a fold or
+        of all, so that arms can be compared with few data.
     distils : for a student that learns from an ensemble, or whose architecture is that of its
         best member: with losses on labels alone, such a student is the baseline of another.
     """
@@ -120,6 +122,7 @@ class Arm:
     distils: Distils | None = None
     channels: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         # now, and not after the hours that the arms before it train
@@ -129,6 +132,7 @@ class Arm:
         _require(all(s is not None and s >= 0 for s in seeds), "a seed must not be below zero")
         _require(len(set(seeds)) == len(seeds), "a seed is given twice")
         _require(self.folds == 0 or self.folds >= 2, "folds must be 2 or more")
+        _require(0 < self.share <= 1, "the share must be above 0 and at most 1")
         try:
             objective = Objective(self.schedule.losses)
         except TrainingError as error:

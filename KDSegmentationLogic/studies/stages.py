@@ -24,7 +24,7 @@ from KDSegmentationLogic.studies.scheduling import Scheduler, Task
 from KDSegmentationLogic.training.cases import TrainingCase, load_cases
 from KDSegmentationLogic.training.cotraining import Learner, train_together
 from KDSegmentationLogic.training.dataset import CaseFiles, Dataset
-from KDSegmentationLogic.training.folds import folds_by_group
+from KDSegmentationLogic.training.folds import folds_by_group, split_by_group
 from KDSegmentationLogic.training.hardware import Hardware, open_fabric
 from KDSegmentationLogic.training.losses import Objective
 from KDSegmentationLogic.training.trainer import Trainer
@@ -147,11 +147,10 @@ def train_arm(
 def training_cases(
     study: Study, dataset: Dataset, folder: RunFolder, arm: Arm, monitor: Monitor
 ) -> list[TrainingCase]:
-    """What an arm learns from: the cases of its folds, with soft targets where it has a teacher."""
-    files = dataset.split("train")
-    if arm.fold is not None:
-        left_out = held_out(dataset, arm)
-        files = [case for case in files if case.name not in left_out]
+    """What an arm learns from: its share of the cases of its folds, with soft targets where it
+    has a teacher."""
+    left_out = held_out(dataset, arm)
+    files = [case for case in dataset.split("train") if case.name not in left_out]
     cases = read_cases(study, folder, files, monitor)
     if study.learns_from(arm) is None:
         return cases
@@ -212,11 +211,15 @@ def _without_labels(
 
 
 def held_out(dataset: Dataset, arm: Arm) -> frozenset[str]:
-    """The training cases that an arm of a fold is not trained on."""
-    if arm.fold is None:
-        return frozenset()
+    """The training cases that an arm of a fold, or of a share of the cases, is not trained on."""
     groups = {name: dataset.groups.get(name, name) for name in dataset.splits["train"]}
-    return frozenset(folds_by_group(groups, arm.folds)[arm.fold])
+    left_out: set[str] = set()
+    if arm.fold is not None:
+        left_out.update(folds_by_group(groups, arm.folds)[arm.fold])
+    if arm.share < 1:
+        rest = {name: group for name, group in groups.items() if name not in left_out}
+        left_out.update(split_by_group(rest, {"learned": arm.share}, "left out")["left out"])
+    return frozenset(left_out)
 
 
 def read_cases(

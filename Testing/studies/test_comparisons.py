@@ -98,6 +98,27 @@ def test_a_baseline_of_another_schedule_is_called_so(content: Content) -> None:
     assert baselines(replace(content, groups=tuple(groups))) == {"plain, trained otherwise"}
 
 
+def test_a_student_of_few_cases_is_held_against_a_baseline_of_as_few(content: Content) -> None:
+    few = [
+        replace(group, name=f"{group.name}-few", share=0.25, course="few")
+        for group in content.groups
+        if group.name in ("student", "plain")
+    ]
+    pairs = {
+        (answer.first, answer.second)
+        for answer in answers(replace(content, groups=(*content.groups, *few)), DICE)
+        if answer.claim == "student against labels alone"
+    }
+    assert pairs == {("student", "plain"), ("student-few", "plain-few")}
+
+
+def test_one_that_saw_fewer_cases_is_nobodys_baseline_trained_otherwise(content: Content) -> None:
+    groups = [
+        replace(g, share=0.25, course="few") if g.name == "plain" else g for g in content.groups
+    ]
+    assert not any("plain" in name for name in baselines(replace(content, groups=tuple(groups))))
+
+
 def test_targets_are_compared_under_one_schedule(content: Content) -> None:
     student = next(group for group in content.groups if group.name == "student")
     longer = replace(student, name="longer", course="longer")
@@ -125,15 +146,17 @@ def test_arms_of_a_study_are_known_by_their_folds_and_label_losses(tmp_path: Pat
     assert groups["student"].label_losses == groups["plain"].label_losses == {"dice"}
 
 
-def test_arms_of_other_steps_are_of_another_course_and_those_of_other_losses_are_not(
+def test_arms_of_other_steps_or_cases_are_of_another_course_and_those_of_other_losses_are_not(
     tmp_path: Path,
 ) -> None:
     student, plain = study().students
     longer = replace(plain, name="longer", schedule=replace(plain.schedule, steps=7))
-    folder = made_run(tmp_path, of=replace(study(), students=(student, plain, longer)))
+    fewer = replace(plain, name="fewer", share=0.5)
+    folder = made_run(tmp_path, of=replace(study(), students=(student, plain, longer, fewer)))
     course = {group.name: group.course for group in gather(folder, "", "").groups}
     assert student.schedule.losses != plain.schedule.losses
-    assert course["student"] == course["plain"] != course["longer"]
+    assert course["student"] == course["plain"]
+    assert len({course[name] for name in ("plain", "longer", "fewer")}) == 3
 
 
 def test_students_of_other_losses_are_held_against_the_first_of_them(content: Content) -> None:

@@ -213,6 +213,7 @@ WRONG: dict[str, tuple[str, Any, str]] = {
     ),
     "seed and seeds": ("students.0.seeds", [1, 2], r"students\[0\]: give either a seed or seeds"),
     "no seed": ("students.0.seed", ABSENT, r"students\[0\]: give either a seed or seeds"),
+    "a share of nothing": ("teachers.0.share", 0.0, r"share must be above 0 and at most 1"),
     "one fold": ("teachers.0.folds", 1, r"teachers\[0\]: folds must be 2 or more"),
     "unknown ensemble": (
         "students.0.distils",

@@ -97,6 +97,26 @@ def test_each_case_is_held_out_of_one_fold_and_the_fold_is_not_trained_on_it(
         assert set(learn_from(folder, dataset, arm)) == set(SPLITS["train"]) - fold
 
 
+def test_an_arm_of_a_share_learns_from_so_many_cases_and_all_others_are_held_out(
+    tmp_path: Path, dataset: Dataset
+) -> None:
+    (arm,) = study_of().student_runs
+    half = replace(arm, share=0.5, schedule=study_of().teacher_runs[0].schedule, distils=None)
+    folder = RunFolder(tmp_path / "run", replace(study_of(), students=(half,)))
+
+    learnt = learn_from(folder, dataset, half)
+
+    assert len(learnt) == len(SPLITS["train"]) // 2
+    assert {*learnt, *held_out(dataset, half)} == set(SPLITS["train"])
+    assert not {*learnt} & held_out(dataset, half)
+
+
+def test_a_fold_of_a_share_never_sees_the_cases_of_the_fold(dataset: Dataset) -> None:
+    for arm in study_of().teacher_runs:
+        fewer = held_out(dataset, replace(arm, share=0.5))
+        assert held_out(dataset, arm) < fewer < set(SPLITS["train"])
+
+
 def test_targets_out_of_fold_come_from_the_member_that_never_saw_the_case(
     tmp_path: Path, dataset: Dataset
 ) -> None:

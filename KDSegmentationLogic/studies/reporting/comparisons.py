@@ -118,8 +118,9 @@ def answers(content: Content, metric: Metric) -> list[Answer]:
     - each student against the ensemble (or the single teachers, run by run) that it learnt
       from, with non-inferiority in Dice;
     - students of one schedule that differ in where their targets come from against each other;
-    - students of the same targets, which differ in their losses or schedule, against the first of
-      them in the study file: all against all would be so many tests that none could count;
+    - students of the same targets, which differ in losses, schedule or share of the cases, against
+      the first of them in the study file: all against all would be so many tests that none could
+      count;
     - ensembles against each other.
 
     The p-values of each claim are corrected for their number on their own: each claim stands by
@@ -240,17 +241,13 @@ def _against_members(content: Content, ensemble: Group) -> list[_Question]:
 def _baselines(content: Content, student: Group) -> dict[str, Group]:
     """The same network from labels alone, by what to call it: baselines, or else teachers.
 
-    Of the teachers those with the student's label losses, where there are any. Networks of folds
-    are left out: they saw a part of the cases only.
+    Of the teachers those with the student's label losses, where there are any. Those that learnt
+    from other cases are left out.
     """
     found = content.baselines_of(student)
     if found:
         return {_called(baseline, student): baseline for baseline in found}
-    alike = [
-        group
-        for group in content.of_role("member")
-        if group.network == student.network and not group.folds
-    ]
+    alike = [group for group in content.of_role("member") if student.is_like(group)]
     same = [group for group in alike if group.label_losses == student.label_losses]
     what = "and label losses" if same else "with other label losses"
     return {f"{g.name}, a teacher of its network {what}": g for g in same or alike}

@@ -53,7 +53,8 @@ class Group:
     ensemble's name; of one that learns from single members the name of their arm. meanwhile :
     from a teacher in training. network : architecture and arguments, by which like is compared
     with like, as by its course, the schedule but for the losses. label_losses : the names of its
-    losses on labels. folds : each of its runs left some training cases out.
+    losses on labels. folds : each of its runs left some training cases out. share : of the
+    training patients, those that it learnt from; a part of its course.
     """
 
     name: str
@@ -66,7 +67,12 @@ class Group:
     meanwhile: bool = False
     label_losses: frozenset[str] = frozenset()
     folds: bool = False
+    share: float = 1.0
     course: str = ""
+
+    def is_like(self, other: Group) -> bool:
+        """Whether the other one, trained from labels, tells what a teacher is worth to this."""
+        return self.network == other.network and self.share == other.share and not other.folds
 
     def has(self, split: str) -> bool:
         return any(split in run.results for run in self.runs)
@@ -124,11 +130,7 @@ class Content:
 
     def baselines_of(self, student: Group) -> list[Group]:
         """The same network from labels alone, trained in the same course where there is such."""
-        alike = [
-            group
-            for group in self.of_role("baseline")
-            if group.network == student.network and not group.folds
-        ]
+        alike = [group for group in self.of_role("baseline") if student.is_like(group)]
         return [group for group in alike if group.course == student.course] or alike
 
     def run(self, name: str) -> Run:
@@ -236,6 +238,7 @@ def _groups(folder: RunFolder, models: dict[str, Run], split: str) -> tuple[list
                 meanwhile=bool(distils and distils.meanwhile),
                 label_losses=_label_losses(arm),
                 folds=bool(arm.folds),
+                share=arm.share,
                 course=_course(arm),
             )
         )
@@ -256,6 +259,7 @@ def _groups(folder: RunFolder, models: dict[str, Run], split: str) -> tuple[list
                 network=_network(folder, arm),
                 label_losses=_label_losses(arm),
                 folds=bool(arm.folds),
+                share=arm.share,
                 course=_course(arm),
             )
         )
@@ -266,6 +270,7 @@ def _course(arm: Arm) -> str:
     """How an arm is trained, but for the losses, as one text."""
     course = encode(arm.schedule)
     del course["losses"]
+    course["share"] = arm.share
     return json.dumps(course, sort_keys=True)
 
 
