@@ -286,6 +286,10 @@ class Study:
         for arm in self.students:
             checks.check_student(self, arm)
         checks.in_order(self)
+        _require(
+            bool(self.students) or any(map(self.is_whole, self.ensemble_names)),
+            "no ensemble knows all labels and there is no student: there would be no model",
+        )
 
     def _check_ensembles(self) -> None:
         _distinct([ensemble.name for ensemble in self.ensembles], "ensembles")

@@ -13,6 +13,7 @@ from KDSegmentationLogic.errors import DatasetError
 from KDSegmentationLogic.imaging.geometry import has_physical_spacing, same_grid, to_orientation
 from KDSegmentationLogic.imaging.reading import read_channels, read_labels
 from KDSegmentationLogic.progress import Monitor
+from KDSegmentationLogic.training.cases import require_known
 from KDSegmentationLogic.training.layouts.base import CaseFiles, Dataset
 
 MOST_CASES = 100
@@ -162,12 +163,7 @@ def _measure(case: CaseFiles, dataset: Dataset) -> _Measured:
         )
     voxels = sitk.GetArrayViewFromImage(labels)
     values, counts = np.unique(voxels, return_counts=True)
-    unknown = sorted(set(values.tolist()) - {0, *dataset.labels})
-    if unknown:
-        raise DatasetError(
-            f"{case.labels} holds the value {unknown[0]}, which is not a known label.",
-            "List it in dataset.json, or correct the file.",
-        )
+    require_known(values, dataset.labels, str(case.labels))
     inside = np.flatnonzero(voxels)
     inside = inside[:: max(1, len(inside) // _SAMPLES)]
     arrays = [sitk.GetArrayViewFromImage(image) for image in images]

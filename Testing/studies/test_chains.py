@@ -206,3 +206,10 @@ def test_a_term_that_needs_more_classes_is_refused() -> None:
     made["students"][0]["schedule"]["losses"] = {"kl_standardised": 1.0}
 
     assert "the loss kl_standardised of student needs 3 classes with background" in refusal(made)
+
+
+def test_teachers_of_single_structures_without_a_student_are_refused() -> None:
+    made = content()
+    made["ensembles"], made["students"] = made["ensembles"][1:], []
+
+    assert "there is no student: there would be no model" in refusal(made)
