@@ -83,6 +83,7 @@ def update_bundle(
     description: Description,
     onnx: Mapping[str, Path] | None = None,
     target: Path | None = None,
+    release: Release | None = None,
 ) -> Bundle:
     """The same bundle with another description, e.g. with measurements, and with ONNX files.
 
@@ -92,6 +93,7 @@ def update_bundle(
     onnx : for each new path of ``member.graphs`` in it, the file to copy there; its ``sha256``
         may be ``NO_SUM``.
     target : another folder for it, the bundle stays as it is; what was there makes place.
+    release : as the bundle says where it is not given.
 
     Raises
     ------
@@ -113,7 +115,7 @@ def update_bundle(
     described = changed(description, members=members)
     folder = target or bundle.folder
     with _written(absolute_folder(folder)) as content:
-        release = _release(bundle)
+        release = release or _release(bundle)
         same = bundle.readme == _readme(bundle.name, bundle.description)
         shutil.copytree(bundle.folder, content, copy_function=shutil.copyfile, dirs_exist_ok=True)
         for path, file in (onnx or {}).items():

@@ -16,6 +16,7 @@ from KDSegmentationLogic.commands.options import (
     required_data_folder,
     whole_number,
 )
+from KDSegmentationLogic.commands.releasing import add_release
 from KDSegmentationLogic.studies.names import STAGES
 
 
@@ -59,6 +60,7 @@ def add_parser(subparsers: Any) -> None:
     runs.set_defaults(run=run)
     _add_train(actions)
     _add_report(actions)
+    add_release(actions)
 
 
 def _add_study(parser: ArgumentParser) -> None:

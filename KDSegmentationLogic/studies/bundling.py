@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -52,12 +53,8 @@ def _write(
     arms: Sequence[Arm],
 ) -> Bundle:
     resolved = [folder.resolved(arm) for arm in arms]
-    # an ensemble of one student is called otherwise than that
-    is_student = arms[0].name == name and study.learns_from(arms[0]) is not None
-    kind: Kind = "student" if is_student else study.kind_of(arms)
-    description = _description(study, resolved, kind, _relative(study, name))
-    title = f"{study.bundle.name}-{name}"
-    target = folder.bundle(title, description, arms)
+    description = _described(study, resolved, name, arms)
+    target = _place(folder, name, arms, description)
     if target.is_dir():
         return load_bundle(target)
     networks = [folder.network(arm) for arm in arms]
@@ -70,6 +67,17 @@ def _write(
         half=len(arms) > 1,
         licence_text=_licence(study),
     )
+
+
+def place_of(folder: RunFolder, name: str) -> Path:
+    """The folder of a bundle whose networks are trained; whether it is written or not."""
+    arms = _bundled(folder.study)[name]
+    resolved = [folder.resolved(arm) for arm in arms]
+    return _place(folder, name, arms, _described(folder.study, resolved, name, arms))
+
+
+def _place(folder: RunFolder, name: str, arms: Sequence[Arm], description: Description) -> Path:
+    return folder.bundle(f"{folder.study.bundle.name}-{name}", description, arms)
 
 
 def _bundled(study: Study) -> dict[str, tuple[Arm, ...]]:
@@ -123,6 +131,15 @@ def common_temperature(
             image = case.seen_by(study.sees(arms[0]))
             found.append(case_probabilities(image, [runner])[:, near])
     return fit_temperature([np.concatenate(g, axis=1) for g in given], np.concatenate(truth))
+
+
+def _described(
+    study: Study, resolved: Sequence[Arm], name: str, arms: Sequence[Arm]
+) -> Description:
+    # an ensemble of one student is called otherwise than that
+    is_student = arms[0].name == name and study.learns_from(arms[0]) is not None
+    kind: Kind = "student" if is_student else study.kind_of(arms)
+    return _description(study, resolved, kind, _relative(study, name))
 
 
 def _description(
