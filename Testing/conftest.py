@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from KDSegmentationLogic.bundles.bundle import Bundle
+
+
+@dataclass(frozen=True)
+class Said:
+    status: int
+    out: str
+    err: str
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,3 +76,18 @@ def picture_bundle(_bundle_folder: Path) -> Bundle:
     from Testing.making import tiny_picture_student
 
     return tiny_picture_student(_bundle_folder / "tiny-picture-student")
+
+
+@pytest.fixture
+def kdseg(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Runs ``kdseg`` with arguments of any type."""
+
+    from KDSegmentationLogic.commands.main import main
+
+    def run(*arguments: Any) -> Said:
+        capsys.readouterr()
+        status = main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return Said(status, said.out, said.err)
+
+    return run

@@ -8,7 +8,6 @@ students:   networks that learn from an ensemble, or from labels alone as the ba
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +30,7 @@ from KDSegmentationLogic.studies import checks
 from KDSegmentationLogic.studies.channels import numbers_of
 from KDSegmentationLogic.studies.checks import require as _require
 from KDSegmentationLogic.studies.names import BEST_MEMBER as BEST_MEMBER
+from KDSegmentationLogic.studies.names import is_plain
 from KDSegmentationLogic.studies.protocol import Protocol
 from KDSegmentationLogic.studies.shapes import Shape, shape_of
 from KDSegmentationLogic.training.losses import Objective
@@ -400,9 +400,7 @@ class Study:
 
 
 def _require_plain(name: str, what: str) -> None:
-    """Folders are called after it, and it must not lead out of them."""
-    plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name)
-    _require(plain is not None, f"the {what} {name!r} is not a plain name")
+    _require(is_plain(name), f"the {what} {name!r} is not a plain name")
 
 
 def _distinct(names: Sequence[str], what: str) -> None:

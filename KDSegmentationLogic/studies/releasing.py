@@ -13,6 +13,7 @@ from KDSegmentationLogic.bundles.writing import update_bundle
 from KDSegmentationLogic.errors import UsageError
 from KDSegmentationLogic.studies.artefacts import RunFolder
 from KDSegmentationLogic.studies.bundling import place_of, ready
+from KDSegmentationLogic.studies.names import is_plain
 
 
 def release_bundles(
@@ -33,9 +34,16 @@ def release_bundles(
 
     Raises
     ------
-    UsageError : the study has no such name, or its bundle is not there yet.
+    UsageError : a new name that is not plain; the study has no such name, or its bundle is not
+        there yet.
     BundleError : a folder of that name exists, or a bundle is damaged.
     """
+    for new in chosen:
+        if not is_plain(new):
+            raise UsageError(
+                f"{new!r} cannot be part of a model's name.",
+                "Take letters, digits, dots, hyphens and underscores.",
+            )
     found = {
         f"{folder.study.bundle.name}-{new}": _find(folder, name) for new, name in chosen.items()
     }

@@ -1,45 +1,22 @@
-"""Running a command in this process, and seeing what it said."""
+"""What commands are run on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import SimpleITK as sitk
 
-from KDSegmentationLogic.commands.main import main
 from KDSegmentationLogic.inference.cohort_manifest import MANIFEST
 from Testing.imaging.conftest import dicom_file  # noqa: F401  (a fixture)
 from Testing.making import phantom
-
-
-@dataclass(frozen=True)
-class Said:
-    status: int
-    out: str
-    err: str
 
 
 @pytest.fixture(autouse=True)
 def _own_models(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever models the user of this machine has, tests do not see them."""
     monkeypatch.setenv("KDSEG_MODELS", str(tmp_path_factory.mktemp("user") / "models"))
-
-
-@pytest.fixture
-def kdseg(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
-    """Runs ``kdseg`` with arguments of any type."""
-
-    def run(*arguments: Any) -> Said:
-        capsys.readouterr()
-        status = main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return Said(status, said.out, said.err)
-
-    return run
 
 
 @pytest.fixture

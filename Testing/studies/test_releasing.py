@@ -17,7 +17,6 @@ from KDSegmentationLogic.studies.definition import read_study
 from KDSegmentationLogic.studies.releasing import release_bundles
 from KDSegmentationLogic.studies.run import run_study
 from KDSegmentationLogic.training.trainer import Trained
-from Testing.commands.conftest import kdseg  # noqa: F401  (a fixture)
 from Testing.studies.made_study import write_dataset, write_study
 
 PAIR = {"all": "ensemble", "small": "student"}
@@ -129,7 +128,7 @@ def test_the_command_says_what_it_wrote_and_that_it_was_not_measured(
     [
         (["small"], "'small' is not of the form NAME=MODEL"),
         (["small=student", "small=student-s1"], "Two models are to have one name."),
-        (["../out=student"], "name '../out'"),
+        (["../out=student"], "'../out' cannot be part of a model's name"),
     ],
 )
 def test_a_pair_that_makes_no_sense_is_refused(
