@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from KDSegmentationLogic.bundles.description import Measurement
 from KDSegmentationLogic.scene.view import cards, choices, comparing, estimates, saving, setup
 from KDSegmentationLogic.scene.view.licences import AcceptedLicences
 from KDSegmentationLogic.scene.view.text import duration, listed
@@ -32,8 +33,22 @@ def test_names_are_listed_as_one_lists_them() -> None:
     assert [listed(n) for n in ([], ["a"], ["a", "b", "c"])] == ["", "a", "a, b and c"]
 
 
+def measured(dice: float) -> Measurement:
+    return Measurement(
+        data="Task04_Hippocampus, test",
+        cases=24,
+        dice={"Anterior hippocampus": dice},
+        hd95_mm={"Anterior hippocampus": 1.5},
+        seconds_per_case=0.08,
+        peak_memory_gib=0.43,
+        hardware="x86_64, 2 cores, cpu",
+    )
+
+
 def test_the_card_says_all_that_one_wants_to_know_before_trusting_a_model() -> None:
-    card = cards.card(STUDENT, ENSEMBLE)
+    card = cards.card(
+        model("small", measured=(measured(0.877),)), model("all", measured=(measured(0.872),))
+    )
     for expected in (
         "Anterior hippocampus",
         "T1",
@@ -80,8 +95,9 @@ def test_the_device_is_given_with_its_reason() -> None:
 
 
 def test_the_time_is_the_measured_one_until_there_is_one_of_this_computer() -> None:
-    assert estimates.time_text(STUDENT) == "About 0.08 s (measured on x86_64, 2 cores, cpu)."
-    assert estimates.time_text(STUDENT, 3.0) == "About 3 s, as the last time here."
+    known = model("known", measured=(measured(0.9),))
+    assert estimates.time_text(known) == "About 0.08 s (measured on x86_64, 2 cores, cpu)."
+    assert estimates.time_text(known, 3.0) == "About 3 s, as the last time here."
     assert estimates.time_text(model("new", measured=())) == ""
 
 
