@@ -7,6 +7,7 @@ extents and spacing ranges are millimetres in (x, y, z) order, as SimpleITK give
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Any, Literal
@@ -105,7 +106,8 @@ class Channel:
 class Grid:
     """The grid that the network sees.
 
-    ``spacing``: mm (x, y, z); none: the image's own. ``orientation``: where the axes
+    ``spacing``: mm (x, y, z); none: the image's own, times ``shrink``: for large pictures, which do
+    not say how large their pixels are. ``orientation``: where the axes
     x, y, z point, in ITK's letters (LPS is the identity direction of ITK and DICOM);
     ignored for 2-D images. ``interpolation``: of images, on their way to that spacing; ``cubic``
     for networks that were trained on B-splines.
@@ -115,10 +117,19 @@ class Grid:
     spacing: tuple[float, float, float] | None = None
     orientation: str = "LPS"
     interpolation: Literal["linear", "cubic"] = "linear"
+    shrink: float = 1.0
 
     def __post_init__(self) -> None:
+        _require(1 <= self.shrink <= 16, "a grid shrinks by 1 to 16")
+        _require(self.shrink == 1 or self.spacing is None, "give either a spacing or shrink")
         _require(self.orientation in _ORIENTATIONS, f"no orientation is called {self.orientation}")
         _require(self.spacing is None or min(self.spacing) > 0, "a spacing must be above zero")
+
+    def spacing_for(self, own: Sequence[float]) -> tuple[float, ...]:
+        """Of the grid, for an image of that spacing (network orientation, x, y[, z])."""
+        if self.spacing is not None:
+            return self.spacing[: len(own)]
+        return tuple(self.shrink * step for step in own)
 
 
 _ORIENTATIONS = {

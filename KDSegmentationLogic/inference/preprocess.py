@@ -260,7 +260,7 @@ def _to_spacing(
 
 
 def _spacing(oriented: sitk.Image, grid: Grid) -> Sequence[float]:
-    return (grid.spacing or oriented.GetSpacing())[: oriented.GetDimension()]
+    return grid.spacing_for(oriented.GetSpacing())
 
 
 def _part_on_grid(

@@ -177,7 +177,7 @@ def _extent(image: sitk.Image, description: Description) -> tuple[float, ...]:
 def _patch_mm(image: sitk.Image, description: Description) -> tuple[float, ...]:
     """What the first network's patch covers (mm) along the image's own axes."""
     network, own = _axes(description.grid.orientation), _axes(orientation_of(image))
-    spacings = description.grid.spacing or [image.GetSpacing()[own.index(p)] for p in network]
+    spacings = description.grid.spacing_for([image.GetSpacing()[own.index(p)] for p in network])
     patch = description.members[0].patch
     sizes = patch[::-1] if len(patch) == 3 else (*patch[::-1], max(patch))
     return tuple(sizes[k] * spacings[k] for k in map(network.index, own))

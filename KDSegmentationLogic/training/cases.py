@@ -121,18 +121,18 @@ def read_images(case: CaseFiles, monitor: Monitor) -> list[sitk.Image]:
 
 
 def spacing_of(case: CaseFiles, grid: Grid) -> tuple[float, float, float]:
-    """(z, y, x) of a case's arrays, in mm; 1 each where its pixels have no length.
+    """(z, y, x) of a case's arrays, in mm; in pixels of the picture where these have no length.
 
-    Also 1 each of a case without labels on a grid that keeps each image's spacing.
+    Also in pixels of a case without labels on a grid that goes by each image's spacing.
     """
     if grid.spacing is not None:
         return grid.spacing[::-1]
-    if case.labels is None:
-        return (1.0, 1.0, 1.0)
-    labels = read_labels(case.labels)
-    if not has_physical_spacing(labels):
-        return (1.0, 1.0, 1.0)
-    x, y, *z = to_orientation(labels, grid.orientation).GetSpacing()
+    own: Sequence[float] = (1.0,) * grid.dimensions
+    if case.labels is not None:
+        labels = read_labels(case.labels)
+        if has_physical_spacing(labels):
+            own = to_orientation(labels, grid.orientation).GetSpacing()
+    x, y, *z = grid.spacing_for(own)
     return (z[0] if z else 1.0, y, x)
 
 

@@ -25,7 +25,7 @@ from KDSegmentationLogic.inference.case import Case
 from KDSegmentationLogic.inference.pipeline import Predictor, Result, Settings
 from KDSegmentationLogic.inference.preprocess import Geometry, statistics_of
 from KDSegmentationLogic.inference.region import Box, Point
-from Testing.making import phantom, tiny_ensemble, tiny_student
+from Testing.making import phantom, tiny_ensemble, tiny_picture_student, tiny_student
 
 CPU = Settings(device="cpu", threads=1)
 LEFT_HANDED = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
@@ -72,6 +72,14 @@ def test_a_picture_gives_labels_on_its_grid(picture_bundle: Bundle) -> None:
     np.testing.assert_array_equal(array(result.labels), array(truth))
     for name in ("probabilities", "entropy"):
         assert Geometry.of(getattr(result, name)) == Geometry.of(image)
+
+
+def test_a_shrunk_picture_gives_labels_on_its_own_grid(tmp_path: Path) -> None:
+    shrunk = tiny_picture_student(tmp_path / "shrunk", grid=Grid(2, shrink=2.0))
+    image, truth = phantom((61, 42), (0.4, 0.3), (5.0, 6.0), (0.0, -1.0, 1.0, 0.0))
+    labels = segment(shrunk, image).labels
+    assert Geometry.of(labels) == Geometry.of(image)
+    assert float((array(labels) == array(truth)).mean()) > 0.95
 
 
 def test_a_single_network_has_an_entropy_but_no_deviation(student_bundle: Bundle) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -121,6 +123,35 @@ def test_fixed_normalisation_clips_first() -> None:
     array = np.array([[[-2000, 0, 50, 2000]]], np.float32)
     how = Normalisation("fixed", clip=(-1000.0, 1000.0), mean=50.0, std=10.0)
     np.testing.assert_allclose(normalise(array, how).ravel(), [-105, -5, 0, 95])
+
+
+@settings(max_examples=20, deadline=None)
+@given(shrink=st.floats(1.0, 4.0), code=st.sampled_from(["LPS", "PIR"]))
+def test_a_shrunk_grid_is_that_of_the_images_own_spacing_times_as_much(
+    shrink: float, code: str
+) -> None:
+    image = sitk.DICOMOrient(oblique((24, 20, 16)), code)
+    spacing = tuple(shrink * step for step in image.GetSpacing())
+    shrunk, spaced = (
+        preprocess([image], PLAIN, grid)
+        for grid in (Grid(3, None, code, shrink=shrink), Grid(3, spacing, code))
+    )
+    np.testing.assert_array_equal(shrunk.array, spaced.array)
+    np.testing.assert_allclose(shrunk.spacing, spacing)
+
+
+def test_a_picture_whose_pixels_have_no_length_is_shrunk_by_means_of_four_pixels() -> None:
+    image = sitk.GetImageFromArray(np.random.default_rng(0).random((6, 8)).astype(np.float32))
+    image.SetMetaData(UNIT_KEY, "pixel")
+    shrunk = preprocess([image], PLAIN, Grid(2, shrink=2.0))
+    four = sitk.GetArrayFromImage(image).reshape(3, 2, 4, 2).mean((1, 3))
+    np.testing.assert_allclose(shrunk.array[0, 0], four, rtol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [{"shrink": 0.5}, {"shrink": 2.0, "spacing": (1.0, 1.0, 1.0)}])
+def test_a_grid_that_grows_or_has_two_spacings_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="shrink"):
+        Grid(3, **wrong)
 
 
 def test_labels_and_image_land_on_the_same_voxels() -> None:

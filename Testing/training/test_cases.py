@@ -33,12 +33,14 @@ def test_a_slice_has_its_own_spacing_in_its_plane(tmp_path: Path) -> None:
     case = labelled(tmp_path / "a.nrrd", (3, 4), (0.5, 0.25))
 
     assert spacing_of(case, Grid(2)) == (1.0, 0.25, 0.5)
+    assert spacing_of(case, Grid(2, shrink=2.0)) == (1.0, 0.5, 1.0)
 
 
 def test_pixels_without_a_length_are_one_apart(tmp_path: Path) -> None:
     case = labelled(tmp_path / "a.png", (3, 4), (0.5, 0.25))
 
     assert spacing_of(case, Grid(2)) == (1.0, 1.0, 1.0)
+    assert spacing_of(case, Grid(2, shrink=2.0)) == (1.0, 2.0, 2.0)
 
 
 def test_listed_values_and_background_are_known() -> None:
