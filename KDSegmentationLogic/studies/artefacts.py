@@ -181,9 +181,9 @@ class RunFolder:
         ------
         TrainingError : its weights are missing or damaged.
         """
-        arm = self.resolved(arm)
-        network = build_network(arm.architecture, arm.arguments)
-        path = self.weights(arm)
+        like = self.resolved(arm)
+        network = build_network(like.architecture, like.arguments)
+        path = self.weights(arm)  # the folder is the arm's as the study states it
         try:
             network.load_state_dict(load_file(path))
         except (OSError, SafetensorError, RuntimeError) as error:

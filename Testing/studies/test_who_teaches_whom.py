@@ -216,6 +216,22 @@ def test_a_baseline_may_have_the_network_of_the_best_member(tmp_path: Path) -> N
     assert RunFolder(folder.root, other).arm(baseline) != folder.arm(baseline)
 
 
+def test_a_trained_network_in_the_architecture_of_the_best_member_is_read_back(
+    tmp_path: Path,
+) -> None:
+    study = alone_in_the_architecture_of_the_best()
+    folder = made_folder(tmp_path / "run", study)
+    arm = study.arm("student")
+    like = folder.resolved(arm)
+    network = build_network(like.architecture, like.arguments)
+    folder.save_trained(arm, Trained(network, 0.5, 1, ()))
+
+    read = folder.network(arm)
+
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(read.state_dict()[name], tensor)
+
+
 def test_a_baseline_of_the_best_member_names_the_ensemble() -> None:
     made = content({})
     student = {k: v for k, v in made["students"][0].items() if k not in ("arguments", "patch")}
