@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -52,7 +52,7 @@ from KDSegmentationLogic.inference.region import (
     keep_structure,
     with_context,
 )
-from KDSegmentationLogic.inference.restore import Restored, restore, to_source_grid
+from KDSegmentationLogic.inference.restore import Planes, Restored, restore, to_source_grid
 from KDSegmentationLogic.progress import Monitor
 
 GIB = 2**30
@@ -96,7 +96,8 @@ class Result:
     entropy : of the mean probabilities, 0 (certain) to 1 (all classes alike). Outside of a
         region all maps are 0.
     device, engine : where it ran, which is the CPU where the device's memory did not suffice.
-    seconds : by stage (preprocess, predict, restore); predict holds restoring in slabs.
+    seconds : by stage: preprocess; predict, the networks' scores; restore, the way back, of which
+        a part runs between the networks' windows.
     """
 
     labels: sitk.Image
@@ -196,9 +197,8 @@ class Predictor:
         )
         monitor.report(0.05, "prepared")
         clock.lap("preprocess")
-        restored, runners = self._predict(prepared, monitor.part(0.05, 0.95))
+        restored, runners = self._predict(prepared, monitor.part(0.05, 0.95), clock)
         _release(runners)  # before the results need memory, a third of what the layers held
-        clock.lap("predict")
         place = Place(images[0], seen, block, region)
         result = self._result(restored, prepared, cut(images[0], seen), place, monitor)
         clock.lap("restore")
@@ -206,11 +206,13 @@ class Predictor:
         result.seconds = clock.seconds
         return result
 
-    def _predict(self, prepared: Prepared, monitor: Monitor) -> tuple[Restored, list[Runner]]:
+    def _predict(
+        self, prepared: Prepared, monitor: Monitor, clock: _Clock
+    ) -> tuple[Restored, list[Runner]]:
         """Down the ladder: smaller windows, then the CPU; each step is told."""
         runners = self._runners
         while True:
-            restored = self._on_one_device(runners, prepared, monitor)
+            restored = self._on_one_device(runners, prepared, monitor, clock)
             if restored is not None:
                 return restored, runners
             device = runners[0].engine.device
@@ -220,7 +222,7 @@ class Predictor:
             runners = self._open(choose("cpu", self.settings.engine, self.bundle))
 
     def _on_one_device(
-        self, runners: list[Runner], prepared: Prepared, monitor: Monitor
+        self, runners: list[Runner], prepared: Prepared, monitor: Monitor, clock: _Clock
     ) -> Restored | None:
         """The largest windows that fit; None where not even the smallest do."""
         z, y, x = prepared.array.shape[1:]
@@ -240,15 +242,17 @@ class Predictor:
                     "smallest windows need; more will be used."
                 )
             try:
-                return self._attempt(prepared, passes, monitor)
+                return self._attempt(prepared, passes, monitor, clock)
             except (EngineMemoryError, MemoryError):
                 failed = windows
         return None
 
-    def _attempt(self, prepared: Prepared, passes: list[list[Plan]], monitor: Monitor) -> Restored:
+    def _attempt(
+        self, prepared: Prepared, passes: list[list[Plan]], monitor: Monitor, clock: _Clock
+    ) -> Restored:
         values = np.array([0, *(label.value for label in self.bundle.description.labels)])
         probabilities, uncertainty = self.settings.probabilities, self.settings.uncertainty
-        planes = predict(prepared.array, passes, monitor, uncertainty)
+        planes = clock.timed("predict", predict(prepared.array, passes, monitor, uncertainty))
         grid = score_grid(passes)
         return restore(planes, prepared, values, probabilities, uncertainty, grid, self._threads)
 
@@ -363,8 +367,24 @@ class _Clock:
         self._last = time.perf_counter()
 
     def lap(self, stage: str) -> None:
+        """What passed since the last lap and was not timed meanwhile is the stage's."""
         now = time.perf_counter()
         self.seconds[stage], self._last = now - self._last, now
+
+    def timed(self, stage: str, planes: Iterator[Planes]) -> Iterator[Planes]:
+        """The same planes; what it takes to make them is the stage's, a failed try's too."""
+        self.seconds.setdefault(stage, 0.0)
+        while True:
+            start = time.perf_counter()
+            try:
+                plane = next(planes, None)
+            finally:
+                passed = time.perf_counter() - start
+                self.seconds[stage] += passed
+                self._last += passed
+            if plane is None:
+                return
+            yield plane
 
 
 def _recording(monitor: Monitor, notices: list[str]) -> Monitor:

@@ -23,6 +23,7 @@ from KDSegmentationLogic.inference.preprocess import Prepared
 from KDSegmentationLogic.inference.windows import Shape
 
 _PIXELS_AT_ONCE = 8192  # their scores of twenty classes fit a core's own cache
+_PIXELS_WORTH_A_TURN = 1 << 15  # of a plane; on two cores the pool gains from 192 x 192 on
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,10 @@ def restore(
     maps = _maps(prepared, grid.stride)
     result = _allocated(prepared.oriented_shape, values, probabilities, uncertainty)
     before: Planes | None = None
+    pixels = prepared.oriented_shape[1] * prepared.oriented_shape[2]
     with ThreadPoolExecutor(threads, "restore") as pool:
+        # the pool's own turns cost more than they save with one thread, or with small planes
+        each = map if threads == 1 or pixels < _PIXELS_WORTH_A_TURN else pool.map
         for block in planes:
             if uncertainty and block.deviation is not None and result.deviation is None:
                 result.deviation = _per_class(prepared.oriented_shape, len(values))
@@ -138,8 +142,7 @@ def restore(
             def plane(z: int, before: Planes | None = before, block: Planes = block) -> None:
                 _restore_plane(result, z, before, block, maps, values, grid.temperature)
 
-            # the pool's own turns cost a click more than they save where there is one thread
-            for _ in (map if threads == 1 else pool.map)(plane, _ready(maps[0], block.start, last)):
+            for _ in each(plane, _ready(maps[0], block.start, last)):
                 pass  # raises what a plane raised
             before = _tail(before, block, len(maps[0].index) - 1)
     return result

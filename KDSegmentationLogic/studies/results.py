@@ -37,7 +37,7 @@ from KDSegmentationLogic.studies.protocol import Protocol
 
 T = TypeVar("T")
 
-_VERSION = 2  # of how things are measured; another one measures all anew
+_VERSION = 3  # of how things are measured; another one measures all anew
 
 
 @dataclass(frozen=True)

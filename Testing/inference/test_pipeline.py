@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from KDSegmentationLogic.bundles.description import (
     Normalisation,
 )
 from KDSegmentationLogic.errors import ImageError
-from KDSegmentationLogic.inference import case
+from KDSegmentationLogic.inference import case, pipeline
 from KDSegmentationLogic.inference.case import Case
 from KDSegmentationLogic.inference.pipeline import Predictor, Result, Settings
 from KDSegmentationLogic.inference.preprocess import Geometry, statistics_of
@@ -247,6 +248,25 @@ def test_the_result_says_where_and_how_long_it_ran(student_bundle: Bundle) -> No
     assert (result.device, result.engine) == ("cpu", "torch")
     assert list(result.seconds) == ["preprocess", "predict", "restore"]
     assert all(seconds >= 0 for seconds in result.seconds.values())
+
+
+def test_what_happens_between_the_planes_is_not_the_networks_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(pipeline.time, "perf_counter", lambda: now[0])
+
+    def planes() -> Iterator[str]:
+        for name in ("first", "second", "third"):
+            now[0] += 5
+            yield name
+
+    clock = pipeline._Clock()
+    for _ in clock.timed("predict", planes()):
+        now[0] += 1
+    clock.lap("restore")
+
+    assert clock.seconds == {"predict": 15.0, "restore": 3.0}
 
 
 def test_a_case_remembers_its_statistics_from_region_to_region(
