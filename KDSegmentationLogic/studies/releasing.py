@@ -52,7 +52,11 @@ def release_bundles(
     return [
         update_bundle(
             bundle,
-            changed(bundle.description, relative=_relative(bundle, found)),
+            changed(
+                bundle.description,
+                relative=_relative(bundle, found),
+                title=_title(bundle, found, folder.study.bundle.name),
+            ),
             target=out / name,
             release=release or Release(),
         )
@@ -66,6 +70,13 @@ def _relative(bundle: Bundle, found: Mapping[str, Bundle]) -> str | None:
     named = (name for name, other in found.items() if other.name == wanted)
     taught = (n for n, other in found.items() if other.description.relative == bundle.name)
     return next(named, None) or next(taught, None)
+
+
+def _title(bundle: Bundle, found: Mapping[str, Bundle], study: str) -> str:
+    """Its own; where another one has the same, with what the study calls it."""
+    title = bundle.description.title
+    alike = [other for other in found.values() if other.description.title == title]
+    return title if len(alike) == 1 else f"{title} ({bundle.name.removeprefix(study + '-')})"
 
 
 def _find(folder: RunFolder, name: str) -> Bundle:

@@ -52,6 +52,17 @@ def test_models_get_the_new_names_and_name_each_other(run: RunFolder, tmp_path: 
     assert "-m Ball-small" in written[1].readme
 
 
+def test_models_of_one_title_are_told_apart_by_what_the_study_calls_them(
+    run: RunFolder, tmp_path: Path
+) -> None:
+    chosen = {"small": "student-s1", "other": "student-s2", "all": "ensemble"}
+    titles = [bundle.description.title for bundle in release_bundles(run, chosen, tmp_path)]
+
+    assert titles[0].endswith("student (student-s1)")
+    assert titles[1].endswith("student (student-s2)")
+    assert "(" not in titles[2]
+
+
 def test_an_arm_stands_for_its_best_run_by_validation(run: RunFolder, tmp_path: Path) -> None:
     (written,) = release_bundles(run, {"small": "student"}, tmp_path)
 
