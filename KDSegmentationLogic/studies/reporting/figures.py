@@ -24,6 +24,7 @@ from KDSegmentationLogic.studies.reporting.drawing import (
 from KDSegmentationLogic.studies.reporting.page import INK, Figure
 
 _ENOUGH = 50
+_LEGEND_INSIDE = 6  # entries, above which a legend stands beside the curves
 
 
 def box_plots(content: Content, limit: float) -> Figure:
@@ -93,7 +94,11 @@ def reliability_diagram(content: Content) -> Figure:
             weights = np.where(enough, np.divide(bins.voxels, sum(bins.voxels)), np.nan)
             share.stairs(100 * weights, np.linspace(0, 1, len(weights) + 1), baseline=None, **look)
         axes.set(ylabel="share of voxels that are right", xlim=(lowest, 1), ylim=(0, 1))
-        axes.legend(handles=axes.get_legend_handles_labels()[0][::-1], loc="upper left")
+        handles = axes.get_legend_handles_labels()[0][::-1]
+        if len(handles) <= _LEGEND_INSIDE:
+            axes.legend(handles=handles, loc="upper left")
+        else:  # it would hide the curves
+            axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.0))
         share.set(xlabel="confidence: the largest probability", ylabel="% of voxels")
         share.set_yscale("log")
         share.yaxis.set_major_formatter("{x:g}")
