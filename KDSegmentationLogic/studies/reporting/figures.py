@@ -117,44 +117,63 @@ def reliability_diagram(content: Content) -> Figure:
 
 def accuracy_against_time(content: Content) -> Figure | None:
     """Mean Dice against the networks' seconds a case; None where nothing was timed."""
-    groups = [g for g in content.of_role(*ROLES) if _seconds(content, g)]
-    if not groups:
+    timed = [g for g in content.of_role(*ROLES) if _seconds(content, g)]
+    if not timed:
         return None
+    runs = {group.name: group.run_means(content.decisive, DICE.of) for group in timed}
+    groups = sorted(timed, key=lambda group: -float(np.mean(runs[group.name])))
     with mpl.rc_context(STYLE):
-        figure = canvas(7, 4.2)
+        figure = canvas(8, max(5.0, 0.8 + 0.18 * len(groups)))
         axes = figure.add_subplot()
-        places = []
-        for group in groups:
-            dice = group.run_means(content.decisive, DICE.of)
+        marks: list[Line2D] = []
+        for number, group in enumerate(groups, 1):
+            dice = runs[group.name]
             seconds = float(np.median(_seconds(content, group)))
-            colour, marker = COLOURS[group.role], MARKERS[group.role]
-            axes.plot([seconds] * len(dice), dice, marker, color=colour, alpha=0.6, markersize=6)
-            places.append((group.name, seconds, float(np.mean(dice))))
-        _name(axes, places)
+            look: dict[str, Any] = {"color": COLOURS[group.role], "markersize": 6}
+            marker = MARKERS[group.role]
+            axes.plot([seconds] * len(dice), dice, marker, alpha=0.6, **look)
+            name = f"{number}  {group.name}"
+            marks.append(Line2D([], [], marker=marker, linestyle="", label=name, **look))
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
         axes.margins(x=0.2)
         axes.set(xlabel="seconds of the networks a case (log scale)", ylabel="mean Dice")
-        axes.legend(handles=_legend(groups), loc="best", fontsize=8.5)
+        # networks of one kind stand over each other: names would too, numbers find room
+        axes.legend(handles=marks, loc="upper left", bbox_to_anchor=(1.02, 1.0), fontsize=8.5)
         light_grid(axes, "both")
+        figure.draw_without_rendering()  # the layout is known from here on
+        places = [
+            (float(np.median(_seconds(content, g))), float(np.mean(runs[g.name]))) for g in groups
+        ]
+        _number(axes, places)
         svg = as_svg(figure, "time")
-    return Figure("time", svg, "Accuracy against time. Each seed of an arm is a mark.")
+    caption = (
+        "Accuracy against time. Each seed of an arm is a mark; the arms are numbered from the "
+        "highest mean Dice down."
+    )
+    return Figure("time", svg, caption)
 
 
-def _name(axes: Axes, places: Sequence[tuple[str, float, float]]) -> None:
-    """Write each name right of its mark, or higher where names would lie on each other."""
-    bottom, top = axes.get_ylim()
-    free = bottom
-    for name, x, y in sorted(places, key=lambda place: place[2]):
-        height = max(y, free)
-        free = height + 0.04 * (top - bottom)
+def _number(axes: Axes, places: Sequence[tuple[float, float]]) -> None:
+    """Write 1, 2, ... right of the marks, lower where numbers would lie on each other."""
+    width, height = 16.0, 10.0  # points that a number takes
+    to_points = 72 / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
+    taken: list[tuple[float, float]] = []
+    for number, place in enumerate(places, 1):
+        x, y = axes.transData.transform(place) * to_points
+        free = y
+        for other_x, other_y in taken:  # from the highest down
+            if abs(x - other_x) < width:
+                free = min(free, other_y - height)
+        taken.append((x, free))
         axes.annotate(
-            name,
-            (x, y),
-            xytext=(10, (height - y) / (top - bottom) * 260 - 3),
+            str(number),
+            place,
+            xytext=(8, free - y),
             textcoords="offset points",
+            verticalalignment="center",
             fontsize=8.5,
             color=INK,
             arrowprops={"arrowstyle": "-", "color": "#8c8c8c", "linewidth": 0.5},
@@ -179,10 +198,3 @@ def _dashes(groups: Sequence[Group], group: Group) -> str:
     """Groups of one role have one colour and differ by this."""
     alike = [other.name for other in groups if other.role == group.role]
     return ("-", "--", ":", "-.")[alike.index(group.name) % 4] if group.role != "member" else "-"
-
-
-def _legend(groups: Sequence[Group]) -> list[Line2D]:
-    present = [role for role in ROLES if any(group.role == role for group in groups)]
-    return [
-        Line2D([], [], color=COLOURS[r], marker=MARKERS[r], linestyle="", label=r) for r in present
-    ]
