@@ -81,7 +81,7 @@ class ComparePanel:
         others = [model for model in board.models if model.name != state.model]
         controls.fill(self.second, [(m.description.title, m.name) for m in others])
         second = board.second
-        controls.choose(self.second, second.name if second else "")
+        controls.choose_titled(self.second, second.name if second else "")
         self.withModel.checked = state.compared_with == "model"
         self.withReference.checked = state.compared_with == "reference"
         self.second.enabled = state.compared_with == "model"

@@ -96,3 +96,9 @@ def choose(combo, data):
     index = combo.findData(data)
     if index != combo.currentIndex:
         combo.setCurrentIndex(index)
+
+
+def choose_titled(combo, data):
+    """Choose, for long titles: whole under the mouse, since a narrow panel cuts their ends."""
+    choose(combo, data)
+    combo.toolTip = combo.currentText

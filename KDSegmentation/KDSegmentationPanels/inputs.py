@@ -95,7 +95,7 @@ class InputsPanel:
         if board.state.model and model is None:
             entries.append((board.state.model, board.state.model))
         controls.fill(self.models, entries)
-        controls.choose(self.models, board.state.model)
+        controls.choose_titled(self.models, board.state.model)
         controls.say(self.summary, cards.summary(model) if model else "")
         controls.say(self.problems, "\n".join(str(problem) for problem in board.problems))
         self.cardButton.enabled = self.licenceButton.enabled = model is not None

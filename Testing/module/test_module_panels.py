@@ -195,6 +195,12 @@ def test_the_card_shows_structures_licence_and_citation(host: Any, panels: Any) 
     assert host.answers.boxes[-1].details == panels.board.model.licence_text
 
 
+def test_long_titles_of_models_are_whole_under_the_mouse(panels: Any) -> None:
+    first, second = panels.inputsPanel.models, panels.comparePanel.second
+    assert first.toolTip == panels.board.model.description.title
+    assert second.toolTip == panels.board.second.description.title
+
+
 @pytest.mark.parametrize("kind", ["folder", "zip"])
 def test_a_model_is_imported_and_chosen(host: Any, panels: Any, tmp_path: Path, kind: str) -> None:
     from Testing.making import tiny_student
