@@ -9,6 +9,7 @@ are kept), and a Dice loss over the batch becomes the mean of the parts' Dice.
 
 from __future__ import annotations
 
+import atexit
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -56,7 +57,18 @@ def open_fabric(hardware: Hardware | None = None) -> Fabric:
             f"The training cannot start on {devices} x {device}: {str(error).splitlines()[0]}",
             "Ask for fewer devices or another precision.",
         ) from error
+    if devices * nodes > 1:
+        # Fabric sees to it for NCCL alone; a process that ends among gloo's threads may abort
+        atexit.register(_leave)
     return fabric
+
+
+def _leave() -> None:
+    """Take leave of the other processes, if there are any."""
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _processes(hardware: Hardware) -> tuple[int, int]:
