@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import json
 import os
@@ -106,9 +107,17 @@ def train(folder: Path, processes: int, what: str) -> Trained:
 
 
 def in_process(folder: Path, processes: int, what: str) -> None:
+    # what is registered first is called last
+    atexit.register(note_whether_left, folder / f"left-{os.environ['RANK']}")
     trained = train(folder, processes, what)
     if os.environ["RANK"] == "0":
         (folder / "history.json").write_text(json.dumps(trained.history), "utf-8")
+
+
+def note_whether_left(file: Path) -> None:
+    from torch import distributed
+
+    file.write_text(str(not distributed.is_initialized()), "utf-8")
 
 
 def free_port() -> int:
@@ -159,6 +168,15 @@ def test_two_processes_train_as_one_with_the_same_batch(tmp_path: Path, what: st
     for name, tensor in weights[0].items():
         if name.startswith(("network/", "adapters/")):
             assert weights[1][name].numpy() == pytest.approx(tensor.numpy(), rel=1e-3, abs=1e-5)
+
+
+def test_processes_take_leave_of_each_other_before_they_end(tmp_path: Path) -> None:
+    run_processes(tmp_path / "two", 2, "labels")
+
+    assert [(tmp_path / "two" / f"left-{rank}").read_text("utf-8") for rank in (0, 1)] == [
+        "True",
+        "True",
+    ]
 
 
 def test_a_device_that_is_not_there_is_refused_before_anything_starts() -> None:

@@ -120,20 +120,22 @@ def accuracy_against_time(content: Content) -> Figure | None:
     timed = [g for g in content.of_role(*ROLES) if _seconds(content, g)]
     if not timed:
         return None
-    runs = {group.name: group.run_means(content.decisive, DICE.of) for group in timed}
-    groups = sorted(timed, key=lambda group: -float(np.mean(runs[group.name])))
+    dice = {group.name: group.run_means(content.decisive, DICE.of) for group in timed}
+    groups = sorted(timed, key=lambda group: -float(np.mean(dice[group.name])))
     with mpl.rc_context(STYLE):
         figure = canvas(8, max(5.0, 0.8 + 0.18 * len(groups)))
         axes = figure.add_subplot()
-        marks: list[Line2D] = []
+        key: list[Line2D] = []
+        places = []
         for number, group in enumerate(groups, 1):
-            dice = runs[group.name]
+            runs = dice[group.name]
             seconds = float(np.median(_seconds(content, group)))
             look: dict[str, Any] = {"color": COLOURS[group.role], "markersize": 6}
             marker = MARKERS[group.role]
-            axes.plot([seconds] * len(dice), dice, marker, alpha=0.6, **look)
+            axes.plot([seconds] * len(runs), runs, marker, alpha=0.6, **look)
             name = f"{number}  {group.name}"
-            marks.append(Line2D([], [], marker=marker, linestyle="", label=name, **look))
+            key.append(Line2D([], [], marker=marker, linestyle="", label=name, **look))
+            places.append((seconds, float(np.mean(runs))))
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
@@ -141,13 +143,10 @@ def accuracy_against_time(content: Content) -> Figure | None:
         axes.margins(x=0.2)
         axes.set(xlabel="seconds of the networks a case (log scale)", ylabel="mean Dice")
         # networks of one kind stand over each other: names would too, numbers find room
-        axes.legend(handles=marks, loc="upper left", bbox_to_anchor=(1.02, 1.0), fontsize=8.5)
+        axes.legend(handles=key, loc="upper left", bbox_to_anchor=(1.02, 1.0), fontsize=8.5)
         light_grid(axes, "both")
         figure.draw_without_rendering()  # the layout is known from here on
-        places = [
-            (float(np.median(_seconds(content, g))), float(np.mean(runs[g.name]))) for g in groups
-        ]
-        _number(axes, places)
+        number_places(axes, places)
         svg = as_svg(figure, "time")
     caption = (
         "Accuracy against time. Each seed of an arm is a mark; the arms are numbered from the "
@@ -156,8 +155,11 @@ def accuracy_against_time(content: Content) -> Figure | None:
     return Figure("time", svg, caption)
 
 
-def _number(axes: Axes, places: Sequence[tuple[float, float]]) -> None:
-    """Write 1, 2, ... right of the marks, lower where numbers would lie on each other."""
+def number_places(axes: Axes, places: Sequence[tuple[float, float]]) -> None:
+    """Write 1, 2, ... right of the places, lower where numbers would lie on each other.
+
+    places : x and y on the axes, whose layout is known, from the highest y down.
+    """
     width, height = 16.0, 10.0  # points that a number takes
     to_points = 72 / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
     taken: list[tuple[float, float]] = []
