@@ -200,11 +200,16 @@ def test_two_processes_give_the_same_and_stop_at_no_bad_case(
 
 def _start(cohort: Path, model: Path, out: Path, *more: str) -> subprocess.Popen[bytes]:
     call = ["segment", str(cohort), "-m", str(model), "-o", str(out), "--threads", "1", *more]
-    run = subprocess.Popen(
-        [sys.executable, "-m", "KDSegmentationLogic", *call],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    # tests that a shell runs in the background ignore Ctrl-C, and so would their children
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        run = subprocess.Popen(
+            [sys.executable, "-m", "KDSegmentationLogic", *call],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     end = time.monotonic() + 120
     while len(list(out.glob("*.nii.gz"))) < 3:
         assert time.monotonic() < end, "nothing came"
