@@ -54,19 +54,22 @@ class Cluster:
             for name in ("first", "second")
         }
 
-    def working_on(self, key: str) -> str | None:
-        """The name of the worker that has a task."""
-        with Client(scheduler_file=str(self.file), set_as_default=False) as client:
-            workers = client.scheduler_info(n_workers=-1)["workers"]
-            for address, keys in client.processing().items():
-                if key in keys:
-                    return str(workers[address]["name"])
-        return None
+    def client(self) -> Client:
+        return Client(scheduler_file=str(self.file), set_as_default=False)
 
     def close(self) -> None:
         for process in (*self.workers.values(), self.scheduler):
             process.kill()
             process.wait()
+
+
+def working_on(task: str, client: Client) -> str | None:
+    """The name of the worker that has a task; its key is the task's name and a hash."""
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    for address, keys in client.processing().items():
+        if any(key.startswith(f"{task} ") for key in keys):
+            return str(workers[address]["name"])
+    return None
 
 
 @pytest.fixture
@@ -95,13 +98,15 @@ def test_a_worker_killed_in_mid_training_changes_nothing_in_the_weights(
     for arm in study.teacher_runs:
         train_arm(study_file, tmp_path, here.root, arm.name)
 
-    run = start(
-        *[*STUDY, str(study_file), "-o", str(there.root), "--data", str(tmp_path)],
-        *["--scheduler", str(cluster.file), "--until", "teachers"],
-    )
     volume = study.arm("volume")
-    until(there.checkpoint(volume).is_file, "the first checkpoint", seconds=240)
-    name = cluster.working_on("train volume")
+    # asked before: a connection takes as long as many steps of this training
+    with cluster.client() as client:
+        run = start(
+            *[*STUDY, str(study_file), "-o", str(there.root), "--data", str(tmp_path)],
+            *["--scheduler", str(cluster.file), "--until", "teachers"],
+        )
+        until(there.checkpoint(volume).is_file, "the first checkpoint", seconds=240)
+        name = working_on("train volume", client)
     if name is None:
         pytest.fail("the training was over before its worker could be killed")
     cluster.workers[name].kill()
