@@ -11,6 +11,7 @@ import yaml
 from KDSegmentationLogic.bundles.decoding import decode
 from KDSegmentationLogic.errors import UsageError
 from KDSegmentationLogic.studies.artefacts import RunFolder
+from KDSegmentationLogic.studies.bundling import ready
 from KDSegmentationLogic.studies.definition import Study, read_study
 from KDSegmentationLogic.studies.reporting.content import gather
 from KDSegmentationLogic.studies.run import run_study
@@ -52,8 +53,15 @@ def test_what_is_trained_is_measured_and_nothing_is_trained(measured: RunFolder)
 
     assert {run.name for run in runs if measured.is_trained(run)} == {"volume", "student-s1"}
     assert not (measured.root / "soft").exists()
-    assert bundles(measured) == {"Ball-student-s1"}
+    assert bundles(measured) == {"Ball-student-s1", "Ball-volume"}
     assert "test" in gather(measured, "", "").run("student-s1").results
+
+
+def test_a_member_of_an_ensemble_that_is_not_whole_is_measured_alone(measured: RunFolder) -> None:
+    teacher = gather(measured, "", "").run("volume")
+
+    assert "test" in teacher.results
+    assert teacher.cost is not None
 
 
 def test_the_report_lists_what_was_not_run(measured: RunFolder) -> None:
@@ -64,7 +72,6 @@ def test_the_report_lists_what_was_not_run(measured: RunFolder) -> None:
         "ensemble was not measured",
         "student-s2 was not trained",
         "plain was not trained",
-        "volume is trained but was not measured",
         "slices was not trained",
     ]
 
@@ -74,8 +81,20 @@ def test_it_stops_after_the_stage_that_is_named(tmp_path: Path) -> None:
 
     run_study(tmp_path / "study.yaml", tmp_path, folder.root, until="bundle", trained_only=True)
 
-    assert bundles(folder) == {"Ball-student-s1"}
+    assert bundles(folder) == {"Ball-student-s1", "Ball-volume"}
     assert not (folder.root / "results").exists()
+
+
+def test_a_member_that_has_an_ensembles_name_is_not_taken_for_it(tmp_path: Path) -> None:
+    folder = stopped_study(tmp_path)
+    content = yaml.safe_load((tmp_path / "study.yaml").read_text("utf-8"))
+    content["ensembles"] = [{"name": "volume", "members": ["volume", "slices"]}]
+    content["students"][0]["distils"] = {"ensemble": "volume"}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content), "utf-8")
+
+    found = ready(RunFolder(folder.root, read_study(tmp_path / "study.yaml")))
+
+    assert "volume" not in found
 
 
 def test_a_stage_before_the_bundles_is_refused(tmp_path: Path) -> None:

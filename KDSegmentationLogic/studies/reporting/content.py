@@ -248,9 +248,10 @@ def _groups(folder: RunFolder, models: dict[str, Run], split: str) -> tuple[list
             untrained = (one.name for one in arm.runs() if not folder.is_trained(one))
             missing += [f"{name} was not trained" for name in untrained]
             continue
-        # a teacher alone is bundled under the name of its ensemble of one
-        alone = [f"{prefix}-{e}" for e in study.ensemble_names if study.members(e) == arm.runs()]
-        runs = tuple(run(one.name, one.name, *alone, arm=one) for one in arm.runs())
+        runs = tuple(
+            run(one.name, one.name, *(f"{prefix}-{name}" for name in _alone(study, one)), arm=one)
+            for one in arm.runs()
+        )
         groups.append(
             Group(
                 arm.name,
@@ -264,6 +265,13 @@ def _groups(folder: RunFolder, models: dict[str, Run], split: str) -> tuple[list
             )
         )
     return groups, missing
+
+
+def _alone(study: Study, teacher: Arm) -> list[str]:
+    """What a teacher's bundle is called where it is no member of another one."""
+    ones = [name for name in study.ensemble_names if study.members(name) == (teacher,)]
+    # by itself where its ensemble is not whole
+    return ones if teacher.name in study.ensemble_names else [*ones, teacher.name]
 
 
 def _course(arm: Arm) -> str:
