@@ -35,6 +35,7 @@ from KDSegmentationLogic.networks.base import SegmentationNetwork
 from KDSegmentationLogic.networks.registry import build_network
 from KDSegmentationLogic.studies.damage import damaged, read_json
 from KDSegmentationLogic.studies.definition import BEST_MEMBER, Arm, Distils, Study
+from KDSegmentationLogic.studies.protocol import Protocol
 from KDSegmentationLogic.studies.targets import SoftTargets
 from KDSegmentationLogic.training.dataset import Dataset
 from KDSegmentationLogic.training.layouts.base import UNLABELLED
@@ -66,7 +67,10 @@ class RunFolder:
         return SoftTargets(self.root / "soft" / f"{distils.ensemble}-{self._targets_key(distils)}")
 
     def bundle(self, name: str, description: Description, arms: Sequence[Arm]) -> Path:
-        made_of = [description, *(self._arm_key(arm) for arm in arms)]
+        made_of: list[Any] = [description, *(self._arm_key(arm) for arm in arms)]
+        margin = self.study.evaluation.foreground_margin
+        if margin != Protocol().foreground_margin:
+            made_of.append(margin)  # the temperature is fitted within it
         return self.root / f"bundles-{_hash(made_of)}" / name
 
     def report(self, name: str) -> Path:
@@ -80,6 +84,8 @@ class RunFolder:
         made_of: list[Any] = [study.dataset, study.channels, study.grid, values, arm]
         if Objective(arm.schedule.losses).needs_teacher or arm.architecture == BEST_MEMBER:
             made_of.append(self._targets_key(study.distilled(arm)))
+        if known := study.knows(arm):
+            made_of.append(known)  # the arm has the structures' names, the network their numbers
         return _hash(made_of)
 
     def _targets_key(self, distils: Distils) -> str:

@@ -42,14 +42,14 @@ def write_bundles(
 def ready(folder: RunFolder) -> dict[str, tuple[Arm, ...]]:
     """The arms of each bundle of which every network is trained, by its name in the study.
 
-    Of an ensemble that is not whole yet, each trained member is one of its own (unless an ensemble
-    has its name): a study that is stopped has then measured the teachers of its students.
+    Of an ensemble that is not whole yet, each trained member is one of its own: a study that is
+    stopped has then measured the teachers of its students.
     """
     bundled = _bundled(folder.study)
     whole = {name: arms for name, arms in bundled.items() if all(map(folder.is_trained, arms))}
     heard = {arm.name for arms in whole.values() for arm in arms}
     rest = [arm for name, arms in bundled.items() if name not in whole for arm in arms]
-    alone = [arm for arm in rest if arm.name not in {*heard, *bundled} and folder.is_trained(arm)]
+    alone = [arm for arm in rest if arm.name not in heard and folder.is_trained(arm)]
     return whole | {arm.name: (arm,) for arm in alone}
 
 

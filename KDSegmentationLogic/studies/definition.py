@@ -305,11 +305,11 @@ class Study:
                     known[name].architecture != BEST_MEMBER,
                     f"{ensemble.name} names {name}, whose architecture is not known yet",
                 )
-        both = {e.name.casefold() for e in self.ensembles} & {
-            arm.name.casefold() for arm in self.student_runs
-        }
-        # bundles are called after either
-        _require(not both, "an ensemble and a student have one name")
+            members = [member.name for member in self.members(ensemble.name)]
+            _distinct(members, f"members of {ensemble.name}")
+        # bundles and rows of reports are called after either
+        both = {e.name.casefold() for e in self.ensembles} & {a.name.casefold() for a in arms}
+        _require(not both, f"an ensemble and a network have one name: {', '.join(sorted(both))}")
 
     @property
     def teacher_runs(self) -> tuple[Arm, ...]:

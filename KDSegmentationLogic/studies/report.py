@@ -7,7 +7,7 @@ import json
 import math
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,9 @@ def write_report(
     TrainingError : a file of results is damaged.
     """
     require("matplotlib")
-    content = gather(folder, _plan(folder), command or _command(folder))
+    content = gather(folder, _plan(folder), command)
+    if not command:
+        content = replace(content, command=_command(folder, content.decisive))
     by_metric = {metric.name: answers(content, metric) for metric in _metrics(content)}
     page = build_page(content, by_metric, _pictures(content, folder, data))
     files = {out / "report.html": html(page), out / "report.md": markdown(page)}
@@ -136,12 +138,11 @@ def _metrics(content: Content) -> list[Metric]:
 def _summary(content: Content, by_metric: dict[str, list[Answer]]) -> list[Block]:
     """The claims in a sentence each, with the figures that they rest on."""
     split = content.decisive
-    cases = len(_first(content).results[split].cases)
-    patients = len(content.units(dict.fromkeys(_case_names(content), 0.0)))
     lead = Text(
-        f"{content.study.dataset}, {cases} {split} cases of {patients} patients. Dice is the mean "
-        "over structures and cases; differences have 95 % intervals over patients, and p-values "
-        "by Wilcoxon's signed-rank test after Holm's correction within each claim."
+        f"{content.study.dataset}, {split}: {content.counted(_case_names(content))}. Dice is the "
+        "mean over structures and cases; differences have 95 % intervals over patients, and "
+        "p-values by Wilcoxon's signed-rank test after Holm's correction within each claim; those "
+        "of non-inferiority are one-sided and uncorrected."
     )
     sentences = [_claim(answer) for answer in by_metric[DICE.name]]
     sentences += [_noninferior(answer) for answer in by_metric[DICE.name] if answer.noninferiority]
@@ -161,6 +162,7 @@ def _claim(answer: Answer) -> str:
         "first is better": "is better than",
         "first is worse": "is worse than",
         "no difference shown": "is not shown to differ from",
+        "ranks and mean disagree": "differs by ranks, in another way than by the mean, from",
     }[tables.verdict(answer, DICE)]
     sentence = _minus(
         f"{answer.first} {say} {answer.second}: ",
@@ -283,8 +285,9 @@ def _plan(folder: RunFolder) -> str:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
-def _command(folder: RunFolder) -> str:
-    return f"kdseg study run study.yaml -o {folder.root.name} --data DATA"
+def _command(folder: RunFolder, decisive: str) -> str:
+    until = "" if decisive == "test" else " --until validate"
+    return f"kdseg study run study.yaml -o {folder.root.name} --data DATA{until}"
 
 
 def _version(package: str) -> str:

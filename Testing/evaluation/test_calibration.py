@@ -180,6 +180,13 @@ def test_a_result_at_the_limit_is_no_outlier() -> None:
     assert outlier_rate([0.1, 0.2, 0.3, 0.4], 0.2) == 0.25
 
 
+def test_a_result_of_nothing_is_an_outlier_however_many_there_are() -> None:
+    dice = [0.0, 0.0, 0.5, 0.9]
+    assert outlier_limit([dice]) == 0
+    assert outlier_rate(dice, 0.0) == 0.5
+    assert high_risk([dice], 0.0).tolist() == [True, True, False, False]
+
+
 def test_one_outlying_member_makes_a_case_one_of_high_risk() -> None:
     members = [[0.9, 0.1, 0.9], [0.9, 0.9, 0.2]]
     assert high_risk(members, 0.15).tolist() == [False, True, False]

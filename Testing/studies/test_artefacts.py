@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -80,6 +81,20 @@ def test_a_changed_teacher_gives_new_soft_targets_and_new_students(
 
 def test_targets_out_of_fold_have_another_place(folder: RunFolder) -> None:
     assert folder.targets(Distils(out_of_fold=True)).folder != folder.targets(Distils()).folder
+
+
+def test_a_temperature_that_is_fitted_over_other_voxels_has_another_bundle(
+    folder: RunFolder, study: Study
+) -> None:
+    wider = replace(study, evaluation=replace(study.evaluation, foreground_margin=20.0))
+    described: Any = {"title": "a bundle"}
+
+    places = {
+        RunFolder(folder.root, one).bundle("a", described, [study.arm("volume")])
+        for one in (study, wider)
+    }
+
+    assert len(places) == 2
 
 
 def test_a_setting_that_is_written_out_at_its_default_changes_nothing(

@@ -149,6 +149,17 @@ def refusal(made: dict[str, Any]) -> str:
     return str(caught.value)
 
 
+def test_a_teacher_is_not_taken_for_another_structures_where_their_names_are_changed(
+    folder: RunFolder,
+) -> None:
+    made = content()
+    first, second = made["labels"]
+    first["name"], second["name"] = second["name"], first["name"]
+    changed = RunFolder(folder.root, decode(Study, made, "study"))
+
+    assert changed.arm(changed.study.arm("of-left")) != folder.arm(folder.study.arm("of-left"))
+
+
 def test_a_circle_of_assistants_is_refused() -> None:
     made = content()
     made["students"][1]["distils"]["ensemble"] = "assistant"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from KDSegmentationLogic.evaluation.statistics import Interval, compare
 from KDSegmentationLogic.evaluation.structures import StructureResult
 from KDSegmentationLogic.studies.reporting import tables
 from KDSegmentationLogic.studies.reporting.comparisons import DICE, ECE, HD95, Answer, answers
@@ -247,10 +248,44 @@ def test_only_a_student_may_replace_its_ensemble_and_only_in_dice(
 def test_a_lower_error_is_the_better_one(content: Content) -> None:
     answer = next(a for a in answers(content, ECE) if a.second == "plain")
     better = replace(answer, corrected=0.01)
-    lower = replace(better.comparison, difference=-0.1)
+    lower = replace(better.comparison, difference=-0.1, interval=Interval(-0.2, -0.05))
     assert tables.verdict(replace(better, comparison=lower), ECE) == "first is better"
     assert tables.verdict(replace(better, comparison=lower), DICE) == "first is worse"
     assert tables.verdict(replace(better, corrected=0.05), DICE) == "no difference shown"
+
+
+def test_arms_of_other_numbers_of_seeds_are_compared_on_those_that_both_have(
+    content: Content,
+) -> None:
+    groups = [
+        replace(group, runs=group.runs[:1]) if group.name == "plain" else group
+        for group in content.groups
+    ]
+    (seed,) = (run.seed for group in groups if group.name == "plain" for run in group.runs)
+    fewer = replace(content, groups=tuple(groups))
+
+    answer = next(a for a in answers(fewer, DICE) if a.second == "plain")
+    student = next(run for g in content.groups for run in g.runs if run.name == "student-s1")
+    plain = next(run for g in content.groups for run in g.runs if run.name == "plain-s1")
+
+    means = [
+        np.mean(list(content.units(run.results["test"].values(DICE.of)).values()))
+        for run in (student, plain)
+    ]
+    assert answer.first == f"student, seed {seed} alone"
+    assert answer.comparison.difference == pytest.approx(means[0] - means[1])
+
+
+def test_one_patient_who_turns_the_mean_makes_neither_side_the_better(content: Content) -> None:
+    answer = next(a for a in answers(content, DICE) if a.second == "plain")
+    first = {f"case{n}": 0.8 - 0.001 * n for n in range(15)} | {"turned": 0.0}
+    second = {f"case{n}": 0.7 for n in range(15)} | {"turned": 1.0}
+    found = compare(first, second)
+    turned = replace(answer, comparison=found, corrected=found.p_value)
+
+    assert found.p_value < 0.05
+    assert found.interval.low < 0 < found.interval.high
+    assert tables.verdict(turned, DICE) == "ranks and mean disagree"
 
 
 def changed(

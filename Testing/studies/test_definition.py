@@ -298,7 +298,17 @@ WRONG: dict[str, tuple[str, Any, str]] = {
     "an ensemble called like a student": (
         "ensembles",
         [{"name": "Student", "members": ["slices"]}],
-        r"study: an ensemble and a student have one name",
+        r"study: an ensemble and a network have one name: student",
+    ),
+    "an ensemble called like a teacher": (
+        "ensembles",
+        [{"name": "volume", "members": ["volume", "slices"]}],
+        r"study: an ensemble and a network have one name: volume",
+    ),
+    "a member twice": (
+        "ensembles",
+        [{"name": "diverse", "members": ["volume", "volume", "slices"]}],
+        r"study: two members of diverse have one name",
     ),
     "best member with arguments": (
         "students.0.architecture",

@@ -11,7 +11,6 @@ import yaml
 from KDSegmentationLogic.bundles.decoding import decode
 from KDSegmentationLogic.errors import UsageError
 from KDSegmentationLogic.studies.artefacts import RunFolder
-from KDSegmentationLogic.studies.bundling import ready
 from KDSegmentationLogic.studies.definition import Study, read_study
 from KDSegmentationLogic.studies.reporting.content import gather
 from KDSegmentationLogic.studies.run import run_study
@@ -83,18 +82,6 @@ def test_it_stops_after_the_stage_that_is_named(tmp_path: Path) -> None:
 
     assert bundles(folder) == {"Ball-student-s1", "Ball-volume"}
     assert not (folder.root / "results").exists()
-
-
-def test_a_member_that_has_an_ensembles_name_is_not_taken_for_it(tmp_path: Path) -> None:
-    folder = stopped_study(tmp_path)
-    content = yaml.safe_load((tmp_path / "study.yaml").read_text("utf-8"))
-    content["ensembles"] = [{"name": "volume", "members": ["volume", "slices"]}]
-    content["students"][0]["distils"] = {"ensemble": "volume"}
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content), "utf-8")
-
-    found = ready(RunFolder(folder.root, read_study(tmp_path / "study.yaml")))
-
-    assert "volume" not in found
 
 
 def test_a_stage_before_the_bundles_is_refused(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal, get_args
@@ -176,8 +176,9 @@ def _questions(content: Content) -> list[_Question]:
     students = content.of_role("student")
     for student in students:
         for called, baseline in _baselines(content, student).items():
-            question = _between(content, "student against labels alone", student, baseline)
-            found.append(replace(question, second=called))
+            found.append(
+                _between(content, "student against labels alone", student, baseline, called)
+            )
     for student in students:
         known = [e for e in ensembles if e.name == student.distils]
         for teacher in known or [m for m in content.of_role("member") if m.name == student.distils]:
@@ -257,9 +258,33 @@ def _called(baseline: Group, student: Group) -> str:
     return baseline.name + ("" if baseline.course == student.course else ", trained otherwise")
 
 
-def _between(content: Content, claim: Claim, first: Group, second: Group) -> _Question:
+def _between(
+    content: Content, claim: Claim, first: Group, second: Group, called: str = ""
+) -> _Question:
+    """Over the seeds that both have, where they share some. ``called``: the second's other name.
+
+    A seed decides the first weights and the batches: the mean of three trainings against one of
+    them would compare seeds, too.
+    """
     runs = (first.measured(content.decisive), second.measured(content.decisive))
-    return _Question(claim, first.name, second.name, runs)
+    shared = {run.seed for run in runs[0]} & {run.seed for run in runs[1]}
+    if not shared:
+        return _Question(claim, first.name, called or second.name, runs)
+    kept = (_of_seeds(runs[0], shared), _of_seeds(runs[1], shared))
+    names = [
+        name + ("" if len(some) == len(side) else f", {_named_seeds(shared)} alone")
+        for name, some, side in zip((first.name, called or second.name), kept, runs, strict=True)
+    ]
+    return _Question(claim, names[0], names[1], kept)
+
+
+def _of_seeds(runs: Sequence[Run], seeds: Set[int | None]) -> list[Run]:
+    return [run for run in runs if run.seed in seeds]
+
+
+def _named_seeds(seeds: Set[int | None]) -> str:
+    numbers = sorted(seed for seed in seeds if seed is not None)
+    return f"seed{'s' if len(numbers) > 1 else ''} {' and '.join(map(str, numbers))}"
 
 
 def _paired(

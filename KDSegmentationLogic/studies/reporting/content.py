@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -135,6 +135,14 @@ class Content:
 
     def run(self, name: str) -> Run:
         return next(run for group in self.groups for run in group.runs if run.name == name)
+
+    def counted(self, cases: Iterable[str]) -> str:
+        """How many cases and patients, in words."""
+        names = list(cases)
+        patients = len(self.units(dict.fromkeys(names, 0.0)))
+        if patients < len(names):
+            return f"{len(names)} cases of {patients} patients"
+        return f"{len(names)} cases, each counted as one patient"
 
     def units(self, values: Mapping[str, float]) -> dict[str, float]:
         """By patient instead of by case."""
@@ -270,8 +278,7 @@ def _groups(folder: RunFolder, models: dict[str, Run], split: str) -> tuple[list
 def _alone(study: Study, teacher: Arm) -> list[str]:
     """What a teacher's bundle is called where it is no member of another one."""
     ones = [name for name in study.ensemble_names if study.members(name) == (teacher,)]
-    # by itself where its ensemble is not whole
-    return ones if teacher.name in study.ensemble_names else [*ones, teacher.name]
+    return [*ones, teacher.name]  # by itself where its ensemble is not whole
 
 
 def _course(arm: Arm) -> str:

@@ -72,7 +72,7 @@ def case_pictures(
         figure.legend(handles=_legend(content.study.labels), loc="outside lower center", ncols=4)
         svg = as_svg(figure, "cases")
     caption = (
-        f"The best, the median and the worst case of {runs[0].name}, in the axial slice that "
+        f"The best, the median and the worst case of {runs[0].name}, in the slice that "
         "holds the most of the reference. Filled: reference; lines: what the model says."
     )
     return Figure("cases", svg, caption)

@@ -10,6 +10,7 @@ import numpy as np
 from KDSegmentationLogic.evaluation.statistics import bootstrap
 from KDSegmentationLogic.evaluation.structures import StructureResult
 from KDSegmentationLogic.evaluation.tails import (
+    are_outliers,
     high_risk,
     outlier_limit,
     outlier_rate,
@@ -86,10 +87,9 @@ def accuracy(content: Content, split: str) -> Table:
         cells.append(str(sum(s.presence == "missed" for s in structures)))
         undefined = sum(math.isnan(s.hd95) for s in structures)
         rows.append([*cells, f"{undefined} of {len(structures)}"])
-    patients = len(set(content.units(_groups(content, split)[0].values(split, DICE.of))))
-    cases = len(_groups(content, split)[0].values(split, DICE.of))
+    counted = content.counted(_groups(content, split)[0].values(split, DICE.of))
     note = (
-        f"{cases} cases of {patients} patients. Means over cases; ± is the standard deviation "
+        f"{counted}. Means over cases; ± is the standard deviation "
         "over seeds. The interval is over patients (BCa bootstrap). Missed: structures that the "
         "reference has and the model does not, over all cases and seeds; they count as Dice 0. "
         "Without distance: these, and structures that the reference has not. HD95 and ASSD are "
@@ -119,7 +119,10 @@ def comparisons(answers: Sequence[Answer], metric: Metric) -> Table:
         "all cases (by ECE: cases) that do not count for either side, since one of them, in one of "
         "its seeds, has no such figure there. p: two-sided Wilcoxon "
         "signed-rank test, then corrected by Holm among the tests of one claim; the claims are the "
-        "same for every study, whatever its results."
+        "same for every study, whatever its results. Better or worse: the corrected p is below "
+        f"{ALPHA:g} and the interval of the mean on that side of zero; with such a p alone, ranks "
+        "and mean disagree, as where one patient makes the mean. All are about these trained "
+        "networks: how much another training would differ is not in them."
     )
     if any(answer.too_few_patients for answer in answers):
         note += (
@@ -131,11 +134,17 @@ def comparisons(answers: Sequence[Answer], metric: Metric) -> Table:
 
 
 def verdict(answer: Answer, metric: Metric) -> str:
-    """In words: better, worse, or no difference shown."""
+    """In words: better, worse, or no difference shown.
+
+    The test is of ranks and the interval of the mean, which one patient can turn the other way:
+    which side is better is said only where the interval is on that side of zero.
+    """
     if answer.corrected >= ALPHA:
         return "no difference shown"
-    gained = (answer.comparison.difference > 0) == metric.higher
-    return "first is better" if gained else "first is worse"
+    interval = answer.comparison.interval
+    if interval.low <= 0 <= interval.high:
+        return "ranks and mean disagree"
+    return "first is better" if (interval.low > 0) == metric.higher else "first is worse"
 
 
 def non_inferiority(content: Content, answers: Sequence[Answer]) -> Table | None:
@@ -227,8 +236,8 @@ def tails(content: Content) -> Table:
     cases = len(content.of_role(*ROLES)[0].values(split, DICE.of))
     note = (
         f"Outlier: a case's Dice below {limit:.4f}, the 5th percentile of all members' results "
-        f"pooled. High-risk cases, on which at least one member is an outlier: {len(risky)} of "
-        f"{cases}. After Petrov et al. 2023 (PMC10502003)."
+        "pooled, or 0. High-risk cases, on which at least one member is an outlier: "
+        f"{len(risky)} of {cases}. After Petrov et al. 2023 (PMC10502003)."
     )
     return Table(f"The worst cases, {split}", head, rows, note)
 
@@ -328,7 +337,7 @@ def _doubted(run: Run, split: str) -> list[CaseResult]:
 def _failure_auroc(run: Run, split: str, limit: float) -> float:
     cases = _doubted(run, split)
     doubt = np.array([case.entropy for case in cases])
-    return auroc(doubt, np.array([case.dice < limit for case in cases]))
+    return auroc(doubt, are_outliers([case.dice for case in cases], limit))
 
 
 def _speed_up(content: Content, group: Group, found: Sequence[Cost]) -> str:
