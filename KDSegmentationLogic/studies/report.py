@@ -162,7 +162,7 @@ def _claim(answer: Answer) -> str:
         "first is better": "is better than",
         "first is worse": "is worse than",
         "no difference shown": "is not shown to differ from",
-        "ranks and mean disagree": "differs by ranks, in another way than by the mean, from",
+        "ranks and mean disagree": "differs by ranks, but not by the mean, from",
     }[tables.verdict(answer, DICE)]
     sentence = _minus(
         f"{answer.first} {say} {answer.second}: ",
