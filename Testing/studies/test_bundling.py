@@ -83,12 +83,12 @@ def pairs() -> list[dict[str, Any]]:
 BOTH = {"name": "both", "members": ["slices", "volume"]}
 
 
-def test_an_ensemble_without_one_of_its_members_is_no_bundle(
+def test_of_an_ensemble_without_one_of_its_members_each_trained_one_is_a_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = written(tmp_path, monkeypatch, "volume", "student")
 
-    assert list(found) == ["Ball-student"]
+    assert list(found) == ["Ball-student", "Ball-volume"]
 
 
 def test_the_relative_of_a_student_of_one_member_is_the_bundle_of_that_one(
