@@ -163,12 +163,14 @@ class RunFolder:
     def is_trained(self, arm: Arm) -> bool:
         return self.weights(arm).is_file()
 
-    def save_trained(self, arm: Arm, trained: Trained) -> None:
+    def save_trained(self, arm: Arm, trained: Trained, precision: str = "32-true") -> None:
+        """Keep the weights, and what is known of how they came about."""
         facts = {
             "validation_dice": trained.best_dice,
             "best_step": trained.best_step,
             "cost": trained.cost.rounded(),
             "threads": torch.get_num_threads(),
+            "precision": precision,
             "versions": [f"KDSegmentation {__version__}", f"torch {torch.__version__}"],
             "history": trained.history,
             "settings": encode(arm),

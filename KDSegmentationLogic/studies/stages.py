@@ -25,7 +25,7 @@ from KDSegmentationLogic.training.cases import TrainingCase, load_cases
 from KDSegmentationLogic.training.cotraining import Learner, train_together
 from KDSegmentationLogic.training.dataset import CaseFiles, Dataset
 from KDSegmentationLogic.training.folds import folds_by_group, split_by_group
-from KDSegmentationLogic.training.hardware import Hardware, open_fabric
+from KDSegmentationLogic.training.hardware import Hardware, chosen_precision, open_fabric
 from KDSegmentationLogic.training.losses import Objective
 from KDSegmentationLogic.training.trainer import Trainer
 from KDSegmentationLogic.training.validation import case_probabilities
@@ -93,8 +93,10 @@ def train_arm(
         raise UsageError(f"In {study_file}: {error}.", f"Choose from: {known}.") from None
     dataset = dataset_of(study, data)
     folder.keep_lists(dataset)
-    fabric = open_fabric(hardware or Hardware("cpu"))
+    hardware = hardware or Hardware("cpu")
+    fabric = open_fabric(hardware)
     device = fabric.device.type
+    precision = chosen_precision(hardware, device)
     if study.learns_from(arm) is not None and not _is_beside_its_teacher(study, arm):
         if fabric.is_global_zero:
             compute_targets(study, dataset, folder, [arm], monitor.part(0, 0.01), device)
@@ -125,7 +127,7 @@ def train_arm(
         for one, trained in zip((teacher, arm), both, strict=True):
             # a teacher alone comes to the same weights: there is nothing to write twice
             if fabric.is_global_zero and not folder.is_trained(one):
-                folder.save_trained(one, trained)
+                folder.save_trained(one, trained, precision)
         return
     trainer = Trainer(
         resolved.member(),
@@ -141,7 +143,7 @@ def train_arm(
     )
     trained = trainer.run(monitor.part(0.03, 1))
     if fabric.is_global_zero:
-        folder.save_trained(arm, trained)
+        folder.save_trained(arm, trained, precision)
 
 
 def training_cases(

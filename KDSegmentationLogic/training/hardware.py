@@ -50,7 +50,7 @@ def open_fabric(hardware: Hardware | None = None) -> Fabric:
     if devices * nodes > 1:
         settings["strategy"] = "ddp"
     try:
-        fabric = Fabric(precision=_precision(hardware, device), **settings)
+        fabric = Fabric(precision=chosen_precision(hardware, device), **settings)
         fabric.launch()
     except (RuntimeError, ValueError) as error:
         raise DeviceError(
@@ -79,7 +79,8 @@ def _processes(hardware: Hardware) -> tuple[int, int]:
     return local, int(os.environ["WORLD_SIZE"]) // local
 
 
-def _precision(hardware: Hardware, device: str) -> Any:
+def chosen_precision(hardware: Hardware, device: str) -> Any:
+    """What Fabric calls the precision of a training on this device: 32-true or bf16-mixed."""
     if hardware.precision != "auto":
         return hardware.precision
     import torch

@@ -108,6 +108,16 @@ def test_a_student_trained_alone_has_its_targets_computed(run: Run, tmp_path: Pa
     assert again.is_trained(run.study.arm("student"))
 
 
+def test_it_is_kept_in_which_precision_a_network_was_trained(run: Run, tmp_path: Path) -> None:
+    again, slices = RunFolder(tmp_path / "again", run.study), run.study.arm("slices")
+
+    place = run.study_file, run.study_file.parent, again.root
+    train_arm(*place, slices.name, hardware=Hardware("cpu", precision="bf16-mixed"), threads=None)
+
+    assert again.facts(slices)["precision"] == "bf16-mixed"
+    assert run.folder.facts(slices)["precision"] == "32-true"
+
+
 def test_a_student_is_not_trained_before_its_teachers(run: Run, tmp_path: Path) -> None:
     again = RunFolder(tmp_path / "again", run.study)
     volume = run.study.arm("volume")
