@@ -35,12 +35,13 @@ from KDSegmentationLogic.training.synthesis.lesions import add_lesions
 WHITE, GREY, FLUID, LESION = 1, 2, 6, 7
 
 
-def made_head(size: int = 60, shift: int = 0) -> sitk.Image:
+def made_head(size: int = 60, shift: int = 0, ventricle: int = 5) -> sitk.Image:
     """A ball of shells: ventricle, white matter, cortex, CSF, bone, skin; 2 mm, oblique."""
     axes = np.meshgrid(*[np.arange(size) - size / 2 + 0.5] * 3, indexing="ij")
     radius = np.sqrt(sum((a - s) ** 2 for a, s in zip(axes, (0, 0, shift), strict=True)))
     codes = np.zeros((size,) * 3, np.uint16)
-    for limit, code in ((28, 511), (26, 507), (24, 515), (22, 24), (20, 3), (17, 2), (5, 4)):
+    shells = ((28, 511), (26, 507), (24, 515), (22, 24), (20, 3), (17, 2), (ventricle, 4))
+    for limit, code in shells:
         codes[radius < limit] = code
     image = sitk.GetImageFromArray(codes)
     image.SetSpacing((2.0, 2.0, 2.0))
@@ -163,6 +164,23 @@ def test_without_skull_nothing_is_left_outside_the_brain(maps: Path) -> None:
     assert (labels[image == 0] == 0).mean() > 0.999
     assert (image == 0).mean() > 0.5
     assert set(np.unique(labels)) >= {0, WHITE, GREY, FLUID}
+
+
+def test_without_skull_a_wide_ventricle_stays_whole(tmp_path: Path) -> None:
+    sitk.WriteImage(made_head(ventricle=14), str(tmp_path / "head.nii.gz"))
+    with_skull, without = (
+        synthesise(tmp_path / "head.nii.gz", Recipe(("T2",), 2.0, skull=skull), 0)
+        for skull in ("with", "without")
+    )
+    labels = voxels(with_skull.labels)
+    middle = np.argwhere(labels == WHITE).mean(axis=0)
+    reach = np.linalg.norm(np.argwhere(labels == WHITE) - middle, axis=1).max()
+    inside = np.linalg.norm(np.indices(labels.shape).T - middle, axis=-1).T < reach
+    ventricle = (labels == FLUID) & inside
+
+    assert ventricle.sum() * 2.0**3 > 50_000, "wide it is"
+    assert (voxels(without.labels)[ventricle] == FLUID).all()
+    assert (voxels(without.images[0])[ventricle] > 0).mean() > 0.99
 
 
 def test_every_other_case_is_without_skull_where_both_are_wanted(maps: Path) -> None:

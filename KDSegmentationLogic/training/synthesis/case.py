@@ -204,8 +204,10 @@ def _brain(labels: np.ndarray, spacing: float, margin: float) -> np.ndarray:
     fluid = list(STRUCTURES).index("Ventricles and CSF") + 1
     tissue_voxels = (labels > 0) & (labels != fluid)
     reach = ndimage.distance_transform_edt(~tissue_voxels, sampling=spacing)
+    # wide ventricles are farther from any tissue than that, and enclosed all the same
+    near = ndimage.binary_fill_holes(reach <= CLOSED_MM)
     # a rim of air: what is beyond the image counts as outside
-    wide = np.pad(reach <= CLOSED_MM, 1)
+    wide = np.pad(near, 1)
     depth = ndimage.distance_transform_edt(wide, sampling=spacing)[1:-1, 1:-1, 1:-1]
     return (depth > CLOSED_MM) | ((labels > 0) & (reach <= margin))
 
