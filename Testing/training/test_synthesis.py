@@ -175,8 +175,8 @@ def test_without_skull_a_wide_ventricle_stays_whole(tmp_path: Path) -> None:
     labels = voxels(with_skull.labels)
     middle = np.argwhere(labels == WHITE).mean(axis=0)
     reach = np.linalg.norm(np.argwhere(labels == WHITE) - middle, axis=1).max()
-    inside = np.linalg.norm(np.indices(labels.shape).T - middle, axis=-1).T < reach
-    ventricle = (labels == FLUID) & inside
+    distance = np.linalg.norm(np.indices(labels.shape).T - middle, axis=-1).T
+    ventricle = (labels == FLUID) & (distance < reach)
 
     assert ventricle.sum() * 2.0**3 > 50_000, "wide it is"
     assert (voxels(without.labels)[ventricle] == FLUID).all()
