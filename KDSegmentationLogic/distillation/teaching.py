@@ -32,6 +32,7 @@ class OnlineTeacher:
     networks : the members. They are frozen for good.
     layers : what is read of one of them. features_of : its number.
     probabilities : whether they are asked for; else only the member is run that is read.
+    deviation : whether it is asked for besides; on a CPU it takes longer than a member does.
     knows : the classes of each member, where they do not know all; see ``merged``.
     sees : the channels of an image that all of them take; empty: all.
 
@@ -46,12 +47,14 @@ class OnlineTeacher:
         layers: Sequence[str] = (),
         features_of: int = 0,
         probabilities: bool = True,
+        deviation: bool = False,
         sees: Sequence[int] = (),
         knows: Sequence[Sequence[int]] = (),
     ) -> None:
         self._knows = knows
         self._sees = list(sees)
-        self._read, self._probabilities = features_of, probabilities
+        self._read = features_of
+        self._probabilities, self._deviation = probabilities, deviation
         self.networks = tuple(network.eval().requires_grad_(False) for network in networks)
         self.channels = layer_channels(self.networks[features_of], layers)
         self._reader = FeatureReader(self.networks[features_of], layers)
@@ -72,4 +75,5 @@ class OnlineTeacher:
         if any(self._knows):
             return Taught(merged(each, self._knows), None, dict(self._reader.features))
         stacked = torch.stack(each)
-        return Taught(stacked.mean(0), stacked.std(0, correction=0), dict(self._reader.features))
+        deviation = stacked.std(0, correction=0) if self._deviation else None
+        return Taught(stacked.mean(0), deviation, dict(self._reader.features))

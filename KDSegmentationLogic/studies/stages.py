@@ -186,6 +186,7 @@ def _online_teacher(study: Study, folder: RunFolder, arm: Arm) -> OnlineTeacher 
         objective.layers,
         members.index(read),
         objective.reads_probabilities,
+        objective.needs_deviation,
         study.sees(members[0]),
         [study.knows(member) for member in members],
     )

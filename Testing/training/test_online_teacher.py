@@ -55,7 +55,7 @@ def test_it_says_the_mean_and_the_deviation_of_its_members_probabilities(
     networks = [network(seed, dimensions=len(size)) for seed in (0, 1)]
     image = torch.randn(2, 1, *size)
 
-    said = OnlineTeacher(networks)(image)
+    said = OnlineTeacher(networks, deviation=True)(image)
 
     a, b = (torch.softmax(n(image), 1) for n in networks)
     assert said.probabilities is not None
@@ -63,6 +63,10 @@ def test_it_says_the_mean_and_the_deviation_of_its_members_probabilities(
     assert torch.allclose(said.probabilities, (a + b) / 2, atol=1e-6)
     assert torch.allclose(said.deviation, (a - b).abs() / 2, atol=1e-6)
     assert not said.probabilities.requires_grad
+
+
+def test_the_deviation_is_left_out_where_it_is_not_asked_for() -> None:
+    assert OnlineTeacher([network(0)])(torch.randn(1, 1, 8, 8, 8)).deviation is None
 
 
 def test_it_reads_the_layers_of_the_member_that_it_is_told() -> None:
@@ -120,7 +124,7 @@ def test_an_ensemble_beside_the_student_teaches_its_deviation(tmp_path: Path) ->
     trained = train(
         tmp_path / "state",
         {"kl": 1.0, "deviation": 1.0},
-        OnlineTeacher([network(0), network(1)]),
+        OnlineTeacher([network(0), network(1)], deviation=True),
         arguments=arguments,
     )
 

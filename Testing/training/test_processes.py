@@ -91,7 +91,8 @@ def teacher(what: str) -> OnlineTeacher | None:
         return None
     torch.manual_seed(77)
     networks = [build_network(MEMBER.architecture, MEMBER.arguments) for _ in range(2)]
-    return OnlineTeacher(networks, ["bottleneck", "last"] if what == "features" else [])
+    layers = ["bottleneck", "last"] if what == "features" else []
+    return OnlineTeacher(networks, layers, deviation=what == "second head")
 
 
 def train(folder: Path, processes: int, what: str) -> Trained:
