@@ -185,10 +185,10 @@ def _online_teacher(study: Study, folder: RunFolder, arm: Arm) -> OnlineTeacher 
         networks,
         objective.layers,
         members.index(read),
-        objective.reads_probabilities,
-        objective.needs_deviation,
-        study.sees(members[0]),
-        [study.knows(member) for member in members],
+        probabilities=objective.reads_probabilities,
+        deviation=objective.needs_deviation,
+        sees=study.sees(members[0]),
+        knows=[study.knows(member) for member in members],
     )
 
 
